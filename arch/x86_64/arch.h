@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The processor and the board, vendor-neutral: what hv/, vmx/ and svm/ may use. Host side only; nothing of the guest.
+ * Interrupts are off everywhere in the hypervisor but in irq_window() and halt_once().
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "arch/x86_64/cpu.h"
+#include "boot/handoff.h"
+#include "timevirt/vtimer.h"
+
+typedef struct {
+	uint64_t v;
+} hpa_t; /* host-physical address */
+
+/* --- per-CPU data (percpu.c); GS base points at it, field `self` first --- */
+#define CPUS_MAX 256
+struct vcpu;
+struct cpu {
+	struct cpu *self;
+	unsigned index;      /* 0 = boot CPU, dense */
+	uint32_t apic_id;    /* physical */
+	int64_t tsc_skew;    /* add to this CPU's TSC to get the boot CPU's; measured at boot (tsc.c) */
+	struct vcpu *vcpu;
+	struct vtimerq timers;
+	void *vendor;        /* VMXON region / host save area book-keeping */
+	uint64_t stack_top;  /* of this CPU's hypervisor stack */
+	uint64_t gdt, tss, idt, tr_selector; /* virtual addresses: the VMCS host state needs them */
+	uint32_t nmi_ours;   /* atomic: reasons for which we sent this CPU an NMI (NMI_*) */
+	bool online;
+	uint64_t stolen;     /* host ticks spent in the hypervisor beyond exits */
+};
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *c;
+
+	asm volatile("mov %%gs:0, %0" : "=r"(c));
+	return c;
+}
+struct cpu *cpu_get(unsigned index);
+unsigned cpu_count(void);
+
+/* --- start (start.c): called by entry.S on the BSP with the hand-off; ends in hv_main() --- */
+__attribute__((noreturn)) void hv_main(const struct handoff *h); /* hv/main.c; BSP, all of arch is up but the APs */
+extern struct handoff *handoff;                                  /* the hypervisor's copy */
+
+/* Start all APs; each runs fn on its own stack (never returns). Returns the number that came up; logs those that did not. */
+unsigned smp_start(const struct handoff *h, __attribute__((noreturn)) void (*fn)(struct cpu *c));
+
+/* --- memory (paging.c, heap.c) --- */
+/* Zeroed, page-aligned pages from the hypervisor's block; NULL when it is used up (say hv_memory= in the message). Any CPU. */
+void *pages_alloc(size_t count);
+void pages_free(void *p, size_t count);
+void *heap_alloc(size_t bytes); /* zeroed, 16-byte aligned, never freed; boot only; panics when out of memory */
+size_t pages_free_count(void);
+hpa_t virt_to_phys(const void *p);  /* hypervisor memory and direct map */
+void *phys_to_virt(hpa_t p);        /* RAM in the hand-off's map (direct map, NX, RW) or the hypervisor's block */
+void *mmio_map(hpa_t p, size_t bytes); /* uncached; boot only, any CPU sees it; NULL if out of space */
+uint64_t paging_cr3(void);          /* host CR3 for the VMCS */
+
+/* --- IDT (idt.c): vectors the hypervisor uses --- */
+#define VECTOR_TIMER    0xf0 /* this CPU's LAPIC timer */
+#define VECTOR_KICK     0xf1 /* get out of the guest and look at requests */
+#define VECTOR_SPURIOUS 0xff
+#define VECTOR_DEVICE   0x40 /* 0x40-0xdf: irq_vector_alloc() */
+typedef void (*irq_handler)(void *dev);
+int irq_vector_alloc(irq_handler fn, void *dev); /* vector or -ENOSPC; boot only */
+/* A physical interrupt with this vector was taken (by the IDT, or acknowledged on VM exit): dispatch and EOI. */
+void irq_dispatch(uint8_t vector);
+extern void (*nmi_hook)(void);                   /* set by hv/: an NMI hit this CPU while in the hypervisor */
+extern uint8_t idt_stub_nmi[];                   /* for back ends that must call the NMI handler by hand */
+#define NMI_PANIC 1u /* another CPU panics: dump and stop */
+
+/* --- physical local APIC (lapic.c): in the mode the firmware left it --- */
+void lapic_init(void);            /* each CPU */
+void lapic_eoi(void);
+void lapic_send(uint32_t apic_id, uint8_t vector);
+void lapic_send_nmi(uint32_t apic_id);
+void lapic_send_init(uint32_t apic_id);
+void lapic_send_sipi(uint32_t apic_id, uint8_t page);
+/* One-shot LAPIC timer: VECTOR_TIMER at host TSC tick `deadline` (this CPU's TSC) or a little later; UINT64_MAX disarms. */
+void lapic_timer_arm(uint64_t deadline);
+
+/* --- physical IOAPIC (ioapic.c) --- */
+void host_ioapic_init(void);      /* masks everything */
+int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool low); /* unmasked; -ENODEV */
+void host_ioapic_mask(unsigned gsi, bool mask);
+unsigned host_isa_gsi(unsigned irq, bool *level, bool *low); /* MADT overrides applied */
+
+/* --- host ACPI (acpi.c), parsed and copied at boot --- */
+const void *host_acpi_table(const char sig[4], unsigned nth); /* copy, NULL if absent */
+
+/* --- TSC (tsc.c) --- */
+uint64_t tsc_hz(void);            /* measured against HPET / PM timer / PIT, CPUID believed only where it agrees */
+const char *tsc_source(void);
+void tsc_calibrate(void);         /* BSP */
+void tsc_sync_bsp(unsigned cpu);  /* BSP side of the pairwise measurement with AP `cpu`; logs, stores skew */
+void tsc_sync_ap(void);           /* AP side */
+
+/* --- physical UART (uart.c), 16550 --- */
+void uart_init(uint16_t port, uint32_t baud);
+void uart_irq_enable(void (*rx)(uint8_t byte)); /* routes its interrupt to the BSP; rx called in irq_dispatch context */
+size_t uart_write(const void *buf, size_t n);   /* into the ring; returns how much fitted; drained by interrupt (or polled before uart_irq_enable) */
+size_t uart_room(void);                         /* bytes that would fit */
+void uart_flush_polled(void);                   /* panic: push everything out, polling */
+void uart_set_room_hook(void (*room)(void));    /* called when a full ring has room again */
+
+/* --- FPU (fpu.c): between these SSE code may run; the guest's whole extended state is kept in the CPU's save area --- */
+void fpu_begin(void);
+void fpu_end(void);
+extern uint64_t xcr0_host_max;                  /* what CPUID.0DH offers, less what we hide */
+size_t fpu_save_size(void);                     /* bytes of XSAVE area for xcr0_host_max; <= 4096 checked at boot */
+void fpu_save(void *area, uint64_t guest_xcr0); /* all of xcr0_host_max, standard format; XCR0 restored to guest_xcr0 */
+int fpu_load(const void *area, uint64_t guest_xcr0); /* -EINVAL if the area is malformed (XRSTOR would fault) */
+
+/* --- the end (reset.c, panic.c) --- */
+__attribute__((noreturn)) void machine_reset(void);     /* EFI ResetSystem, then CF9, 8042, triple fault. VMX off on all CPUs first (caller) */
+__attribute__((noreturn)) void machine_poweroff(void);
+const char *symbol_name(uint64_t addr, uint64_t *offset); /* "?" if unknown */
+void stack_trace(uint64_t rip, uint64_t rbp);             /* to the log */
+extern void (*panic_hook)(void);                          /* set by hv/: prints the last exits */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A unit is one piece of the guest's machine: registers it owns and five operations. There is no guest state outside
+ * RAM that does not live in a unit.
+ *
+ * Context: freeze/thaw/save/load/reset run on one CPU while every vCPU is parked; no lock is needed.
+ * `save` writes the payload of one section (hv/state.h); `load` parses the whole payload first and commits only what it
+ * can prove well-formed (-EINVAL otherwise, unit untouched). A unit's timers are saved as virtual-time deadlines.
+ */
+#pragma once
+#include <stdint.h>
+#include "hv/state.h"
+
+struct unit {
+	char name[STATE_NAME_LEN]; /* section name, unique */
+	uint32_t version;          /* of the payload's layout */
+	void *dev;
+	void (*reset)(void *dev);  /* to power-on state */
+	void (*freeze)(void *dev); /* may be NULL: nothing to do */
+	void (*thaw)(void *dev);   /* may be NULL */
+	int (*save)(void *dev, struct state_writer *w);
+	int (*load)(void *dev, struct state_reader *r);
+	void (*scramble)(void *dev); /* selftest: overwrite the live state with garbage; must leave it safe to `load` over */
+};
+
+#define UNITS_MAX 320
+
+int unit_register(const struct unit *u); /* keeps the pointer; -ENOSPC, -EEXIST; boot only */
+unsigned unit_count(void);
+const struct unit *unit_at(unsigned i);
+void units_reset(void);
+void units_freeze(void); /* in order of registration */
+void units_thaw(void);   /* in reverse order */
+int units_save(struct state_writer *w);
+/* Loads every section; all registered units must be present, unknown sections are an error. *bad names the section. */
+int units_load(const void *image, size_t size, char bad[STATE_NAME_LEN]);
