@@ -99,6 +99,9 @@ void tsc_calibrate(void);         /* BSP */
 void tsc_sync_bsp(unsigned cpu);  /* BSP side of the pairwise measurement with AP `cpu`; logs, stores skew */
 void tsc_sync_ap(void);           /* AP side */
 
+/* --- physical RTC --- */
+uint64_t host_rtc_seconds(void);                /* Unix time from the CMOS clock, read once at boot */
+
 /* --- physical UART (uart.c), 16550 --- */
 void uart_init(uint16_t port, uint32_t baud);
 void uart_irq_enable(void (*rx)(uint8_t byte)); /* routes its interrupt to the BSP; rx called in irq_dispatch context */
