@@ -22,7 +22,8 @@ typedef struct {
 struct vclock {
 	uint64_t hz;      /* host TSC ticks per second, 50 MHz .. 6 GHz */
 	uint64_t offset;  /* guest ticks - host ticks while running */
-	uint64_t stopped; /* guest ticks at which the clock stands */
+	uint64_t stopped; /* guest ticks at which the clock stands, or last stood */
+	uint64_t started; /* host tick of the last start; before it the clock still stands */
 	uint64_t max_ns;  /* largest ns value whose tick count fits 64 bits; later deadlines are "never" */
 	bool running;
 };
@@ -44,5 +45,5 @@ vns_t vclock_ns(const struct vclock *c, uint64_t host);
 vns_t vclock_ticks_to_ns(const struct vclock *c, uint64_t guest_ticks);    /* rounds down; saturates to VNS_NEVER */
 vns_t vclock_ticks_to_ns_up(const struct vclock *c, uint64_t guest_ticks); /* rounds up; saturates to VNS_NEVER */
 uint64_t vclock_ns_to_ticks_up(const struct vclock *c, vns_t t);           /* rounds up; saturates to UINT64_MAX */
-/* Host tick at which a running clock has reached t (rounded up, UINT64_MAX = never). */
+/* Host tick at which the clock reaches t (rounded up; UINT64_MAX = never, or it stands; not before its last start). */
 uint64_t vclock_host_deadline(const struct vclock *c, vns_t t);

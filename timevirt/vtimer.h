@@ -18,12 +18,15 @@ struct vtimer {
 	struct vtimer *next;
 	struct vtimerq *queue;
 	vns_t deadline; /* VNS_NEVER while not armed */
+	uint32_t run;   /* vtimerq.run at which it fired last */
 	void (*fire)(struct vtimer *t, vns_t now);
 };
 
 struct vtimerq {
 	struct spinlock lock;
 	struct vtimer *head;           /* earliest first */
+	vns_t earliest;                /* the head's deadline, for vtimerq_next */
+	uint32_t run;                  /* counts vtimerq_run calls; never 0 while one runs */
 	void (*kick)(struct vtimerq *q); /* called without the lock when the earliest deadline moved nearer; may be NULL */
 };
 
