@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the guest sees as its processor: the real one through a table of masks (hv/cpuid.c), less what it can't have:
+ * virtualization, and whatever counts and can't follow the virtual clock.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "arch/x86_64/cpu.h"
+
+struct vcpu;
+
+void cpuid_setup(void); /* boot, once, before the first guest entry */
+struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub);
+/* Features the rest asks about, after filtering. */
+enum guest_feature {
+	FEATURE_TSC_ADJUST,
+	FEATURE_SPEC_CTRL,
+	FEATURE_PRED_CMD,
+	FEATURE_FLUSH_CMD,
+	FEATURE_ARCH_CAP,
+	FEATURE_RDTSCP,
+	FEATURE_XSAVES,
+	FEATURE_PCID,
+	FEATURE_FSGSBASE,
+	FEATURE_COUNT
+};
+bool cpuid_has(enum guest_feature f);
+bool cpuid_vendor_amd(void); /* AMD or Hygon */
