@@ -57,26 +57,7 @@ enum {
 	VCPU_REQ_STOP = 1u << 4,  /* leave virtualization, halt the CPU (before a reset) */
 	VCPU_REQ_TSC = 1u << 5,   /* rewrite the TSC offset */
 	VCPU_REQ_FLUSH = 1u << 6, /* flush guest-physical mappings */
-};
-
-struct vcpu {
-	uint64_t gpr[NUM_GPR]; /* offset 0: the entry code's contract */
-	uint64_t rip, rflags;
-	struct cpu *cpu;
-	unsigned index;        /* 0 = BSP */
-	uint32_t requests;     /* atomic */
-	uint32_t sipi_vector;  /* 0x100 | vector once a SIPI came; atomic */
-	uint32_t nmi_pending;  /* 0..2 */
-	enum vcpu_activity activity; /* WAIT_SIPI and SHUTDOWN are waited for in the hypervisor; HLT as the back end likes */
-	bool event_pending;    /* an exception or interrupted event to inject at the next entry (back end's `inject` was called) */
-	uint64_t tsc_adjust;   /* IA32_TSC_ADJUST */
-	uint64_t xcr0, xss;    /* live in the processor while this vCPU is on its CPU */
-	struct vlapic lapic;
-	struct mtrr_state *mtrr; /* virtual MTRRs (hv/msr.c) */
-	void *vendor;          /* struct vmx_vcpu / struct svm_vcpu, allocated by create() */
-	struct vcpu_stats *stats; /* hv/stats.h */
-	struct unit unit;
-	char unit_name[STATE_NAME_LEN];
+	VCPU_REQ_SHUTDOWN = 1u << 7, /* the guest is finished: wait in the hypervisor for good */
 };
 
 #define EVENT_INTR      0u
@@ -90,6 +71,29 @@ struct vcpu_event { /* VMX event types */
 	bool has_error;
 	uint32_t error;
 	uint32_t insn_len; /* soft events */
+};
+
+struct vcpu {
+	uint64_t gpr[NUM_GPR]; /* offset 0: the entry code's contract */
+	uint64_t rip, rflags;
+	struct cpu *cpu;
+	unsigned index;        /* 0 = BSP */
+	uint32_t requests;     /* atomic */
+	uint32_t sipi_vector;  /* 0x100 | vector once a SIPI came; atomic */
+	uint32_t nmi_pending;  /* 0..2 */
+	enum vcpu_activity activity; /* WAIT_SIPI and SHUTDOWN are waited for in the hypervisor; HLT as the back end likes */
+	bool event_pending;    /* `event` is to be injected at the next entry; cleared by the back end once it is delivered */
+	struct vcpu_event event;
+	vns_t deadline_ns;     /* earliest timer for which deadline_host was computed, and at which start of the clock */
+	uint64_t deadline_epoch, deadline_host;
+	uint64_t tsc_adjust;   /* IA32_TSC_ADJUST */
+	uint64_t xcr0, xss;    /* live in the processor while this vCPU is on its CPU */
+	struct vlapic lapic;
+	struct mtrr_state *mtrr; /* virtual MTRRs (hv/msr.c) */
+	void *vendor;          /* struct vmx_vcpu / struct svm_vcpu, allocated by create() */
+	struct vcpu_stats *stats; /* hv/stats.h */
+	struct unit unit;
+	char unit_name[STATE_NAME_LEN];
 };
 
 struct vcpu_ops {
@@ -115,6 +119,7 @@ struct vcpu_ops {
 	int (*get_msr)(struct vcpu *v, uint32_t msr, uint64_t *val); /* MSRs that the back end keeps: PAT, SYSENTER, FS/GS base, DEBUGCTL */
 	int (*set_msr)(struct vcpu *v, uint32_t msr, uint64_t val);
 	void (*clear_shadow)(struct vcpu *v);  /* STI / MOV SS blocking ends (an instruction was emulated) */
+	void (*step_trap)(struct vcpu *v);     /* an instruction was emulated under RFLAGS.TF: DR6.BS and a #DB trap are due */
 	void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);
 	void (*save)(struct vcpu *v, struct vcpu_state *s);  /* fills all but tsc_adjust, xsave..., which vcpu.c does */
 	int (*load)(struct vcpu *v, const struct vcpu_state *s); /* -EINVAL if no entry could ever succeed with it */
@@ -167,9 +172,11 @@ void vcpu_kick(struct vcpu *v);                  /* IPI if it runs on another CP
 void vcpu_post_init(struct vcpu *v);
 void vcpu_post_sipi(struct vcpu *v, uint8_t vector);
 void vcpu_post_nmi(struct vcpu *v);
+void vcpu_update_tsc(struct vcpu *v); /* own CPU: write the TSC offset from the clock, the CPU's skew and TSC_ADJUST */
 
 /* --- the loop (hv/vcpu.c) --- */
-int vcpu_create(unsigned index, struct cpu *cpu);
+struct vcpu *vcpu_create(unsigned index, struct cpu *cpu); /* boot CPU: memory, LAPIC, units */
+void vcpu_start(struct vcpu *v);                           /* own CPU: enable virtualization, create the back end's part; panics */
 __attribute__((noreturn)) void vcpu_loop(struct vcpu *v);
 
 /* --- the node's clock (hv/clock.c) --- */

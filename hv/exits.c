@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the back ends have in common in handling exits: instructions that are carried out for the guest, and the ends. */
+#include "arch/x86_64/arch.h"
+#include "hv/bus.h"
+#include "hv/emulate.h"
+#include "hv/log.h"
+#include "hv/node.h"
+#include "hv/platform.h"
+#include "hv/vcpu.h"
+
+#define RFLAGS_TF    (1ull << 8)
+#define CR0_PE       (1ull << 0)
+#define CR4_OSXSAVE  (1ull << 18)
+
+#define XCR0_X87     (1ull << 0)
+#define XCR0_SSE     (1ull << 1)
+#define XCR0_AVX     (1ull << 2)
+#define XCR0_AVX512  (7ull << 5)
+
+void vcpu_skip(struct vcpu *v, unsigned len)
+{
+	if (len == 0)
+		len = vcpu_insn_length(v);
+	v->rip += len;
+	vcpu_ops->clear_shadow(v);
+	if (v->rflags & RFLAGS_TF)
+		vcpu_ops->step_trap(v);
+}
+
+static void merge_rax(struct vcpu *v, unsigned size, uint32_t val)
+{
+	if (size == 4)
+		v->gpr[RAX] = val;
+	else if (size == 2)
+		v->gpr[RAX] = (v->gpr[RAX] & ~0xffffull) | (val & 0xffff);
+	else
+		v->gpr[RAX] = (v->gpr[RAX] & ~0xffull) | (val & 0xff);
+}
+
+static void report_unhandled(const struct vcpu *v, const char *what)
+{
+	static struct log_ratelimit limit = {.burst = 5};
+
+	if (log_ratelimited(&limit))
+		log_warn("cpu%u: %s at rip 0x%llx can't be carried out: the guest gets #UD", v->index, what,
+			 (unsigned long long)v->rip);
+}
+
+void exit_io(struct vcpu *v, uint16_t port, unsigned size, bool in, bool string, unsigned len)
+{
+	if (string) {
+		if (vcpu_emulate(v) == EMU_UNHANDLED) {
+			report_unhandled(v, "string I/O");
+			vcpu_inject_ud(v);
+		}
+		return;
+	}
+	if (in)
+		merge_rax(v, size, bus_io_read(port, size));
+	else
+		bus_io_write(port, size, (uint32_t)v->gpr[RAX]);
+	vcpu_skip(v, len);
+}
+
+void exit_hlt(struct vcpu *v, unsigned len)
+{
+	vcpu_skip(v, len);
+	v->activity = VCPU_HLT;
+}
+
+/* SDM vol. 1, 13.3: which combinations XSETBV takes. */
+static bool xcr0_valid(uint64_t x)
+{
+	if ((x & ~xcr0_host_max) || !(x & XCR0_X87))
+		return false;
+	if ((x & XCR0_AVX) && !(x & XCR0_SSE))
+		return false;
+	if ((x & XCR0_AVX512) && ((x & XCR0_AVX512) != XCR0_AVX512 || !(x & XCR0_AVX)))
+		return false;
+	return true;
+}
+
+void exit_xsetbv(struct vcpu *v, unsigned len)
+{
+	uint64_t val = v->gpr[RDX] << 32 | (uint32_t)v->gpr[RAX];
+	struct vcpu_segment ss;
+
+	if (!(vcpu_ops->get_cr(v, 4) & CR4_OSXSAVE)) {
+		vcpu_inject_ud(v);
+		return;
+	}
+	vcpu_ops->get_segment(v, SEG_SS, &ss);
+	if (((vcpu_ops->get_cr(v, 0) & CR0_PE) && (ss.attr >> 5 & 3) != 0) || (uint32_t)v->gpr[RCX] != 0 ||
+	    !xcr0_valid(val)) {
+		vcpu_inject_gp(v);
+		return;
+	}
+	v->xcr0 = val;
+	xsetbv(0, val);
+	vcpu_skip(v, len);
+}
+
+void exit_invalid_op(struct vcpu *v)
+{
+	vcpu_inject_ud(v);
+}
+
+void exit_triple_fault(struct vcpu *v)
+{
+	log_warn("cpu%u: triple fault at rip 0x%llx, cr3 0x%llx, rsp 0x%llx", v->index, (unsigned long long)v->rip,
+		 (unsigned long long)vcpu_ops->get_cr(v, 3), (unsigned long long)v->gpr[RSP]);
+	v->activity = VCPU_SHUTDOWN;
+	node_guest_reset("triple fault");
+}
+
+void exit_machine_check(struct vcpu *v)
+{
+	uint64_t status = 0;
+
+	(void)v;
+	rdmsr_safe(0x17a, &status); /* IA32_MCG_STATUS */
+	panic("machine check in the guest, IA32_MCG_STATUS 0x%llx: the hardware is broken; see the banks above",
+	      (unsigned long long)status);
+}
+
+void exit_host_nmi(void)
+{
+	struct vcpu *v = this_cpu()->vcpu;
+
+	/* also from NMI context, between a check of the requests and the entry: the kick makes it exit at once */
+	if (v) {
+		__atomic_fetch_or(&v->requests, VCPU_REQ_NMI, __ATOMIC_RELEASE);
+		lapic_send(v->cpu->apic_id, VECTOR_KICK);
+	}
+}
+
+void exit_unknown(struct vcpu *v, uint64_t reason, uint64_t info1, uint64_t info2)
+{
+	log_error("cpu%u: %s exit %llu (%s) that nothing handles, info 0x%llx 0x%llx: the guest is stopped", v->index,
+		  vcpu_ops->name, (unsigned long long)reason, vcpu_ops->exit_name((unsigned)reason),
+		  (unsigned long long)info1, (unsigned long long)info2);
+	vcpu_ops->dump(v);
+	v->activity = VCPU_SHUTDOWN;
+	node_guest_reset("an exit that nothing handles");
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Counters per exit reason and the ring of recent exits, one of each per vCPU. Written by the vCPU's own CPU only; a
+ * reader on another CPU may see a torn entry, which is acceptable for statistics.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STATS_REASONS 256
+#define TRACE_ENTRIES 1024 /* power of two */
+
+struct trace_entry {
+	uint64_t tsc;   /* host ticks of this CPU at the exit */
+	uint64_t rip;
+	uint64_t info;  /* qualification: port, address, vector, as the back end gives it */
+	uint32_t reason;
+	uint32_t ticks; /* spent in the hypervisor */
+};
+
+struct vcpu_stats {
+	uint64_t begin;  /* host tick of the exit being handled */
+	uint32_t reason; /* slot of `count` */
+	bool tracing;
+	uint32_t head;   /* next trace entry */
+	uint64_t count[STATS_REASONS];
+	uint64_t ticks[STATS_REASONS];
+	struct trace_entry trace[TRACE_ENTRIES];
+};
+
+/* The back end's reason numbers may be sparse (SVM: up to 0x403): this is their slot. */
+static inline uint32_t stats_slot(unsigned reason)
+{
+	return reason < STATS_REASONS - 4 ? reason : STATS_REASONS - 4 + (reason & 3);
+}
+static inline unsigned stats_reason(unsigned slot) /* inverse; SVM's 0x400-0x403 are the only ones above */
+{
+	return slot < STATS_REASONS - 4 ? slot : 0x400 + (slot - (STATS_REASONS - 4));
+}
