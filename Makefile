@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make            build/stasis.efi               make check [T=NAME]   all tests, or those with NAME in their name
+# make setup      packages and libraries         make check-long       and the ones that take long
+# make demo       a node in an emulator          make unit [T=NAME]    host tests only
+# make lint       style and static checks        make fuzz T=NAME S=SECONDS
+# make bench      figures, bare and under Stasis
+# Whatever setup provides is fetched and built on demand.
+
+B := build
+Q := $(if $(V),,@)
+SAY = @printf '%-6s %s\n'
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+EFI_LIMIT := 1048576
+
+.PHONY: all setup demo check check-long bench unit fuzz lint clean FORCE
+all: $(B)/stasis.efi
+
+# --- what comes from Debian --------------------------------------------------------------------
+S := $(B)/stamp
+COMMON := tools/setup/common.sh
+$(S)/packages: tools/setup/packages.sh tools/setup/packages.txt $(COMMON)
+$(S)/newlib: tools/setup/newlib.sh $(COMMON) $(S)/packages
+$(S)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) $(S)/newlib
+$(S)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) $(S)/packages
+$(S)/%:
+	@mkdir -p $(@D)
+	$(Q)$<
+	@touch $@
+
+# A package can have been removed since: ask, it is quick.
+setup: FORCE
+	$(Q)tools/setup/packages.sh
+	$(Q)$(MAKE) --no-print-directory $(S)/newlib $(S)/zydis $(S)/guest
+FORCE:
+
+# --- the hypervisor ----------------------------------------------------------------------------
+HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c))
+HV_OBJ := $(patsubst %,$(B)/hv/%.o,$(basename $(HV_SRC)))
+WARN := -Wall -Wextra -Werror
+HV_FLAGS = -O2 -g -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+	-mgeneral-regs-only -fno-omit-frame-pointer -fcf-protection=none -fno-common -fno-asynchronous-unwind-tables \
+	-nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/newlib/include -isystem $(B)/zydis/include -I. -I$(B)/gen
+GCC_INCLUDE = $(shell gcc -print-file-name=include)
+HV_LD := arch/x86_64/hv.ld
+HV_LDFLAGS := -T $(HV_LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections \
+	--build-id=none --fatal-warnings
+HV_LIBS := $(B)/zydis/libzydis.a $(B)/libgpr.a
+GEN := $(B)/gen/version.h $(if $(wildcard hv/dsdt.asl),$(B)/gen/dsdt.h)
+
+$(B)/hv/%.o: %.c | $(S)/zydis $(GEN)
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 $(HV_FLAGS) $(WARN) -MMD -MP -c $< -o $@
+$(B)/hv/%.o: %.S | $(S)/zydis $(GEN)
+	$(SAY) AS $<
+	@mkdir -p $(@D)
+	$(Q)gcc $(HV_FLAGS) $(WARN) -Wa,--fatal-warnings -MMD -MP -c $< -o $@
+
+# Two links: the first one's symbols, compacted for stack traces, are part of the second.
+$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) | $(S)/zydis
+	$(SAY) LD $@
+	$(Q)ld $(HV_LDFLAGS) -o $@ $(HV_OBJ) $(HV_LIBS)
+$(B)/gen/symtab.S: $(B)/hv.pass1 tools/symtab
+	$(Q)tools/symtab $< >$@
+$(B)/hv.elf: $(HV_OBJ) $(B)/gen/symtab.S $(HV_LD) tools/check-sse
+	$(SAY) LD $@
+	$(Q)gcc -c $(B)/gen/symtab.S -o $(B)/gen/symtab.o
+	$(Q)ld $(HV_LDFLAGS) -Map $(B)/hv.map -o $@ $(HV_OBJ) $(B)/gen/symtab.o $(HV_LIBS)
+	$(Q)tools/check-sse $@
+$(B)/hv.stripped: $(B)/hv.elf
+	$(Q)strip -s $< -o $@
+
+$(B)/gen/dsdt.h: hv/dsdt.asl | $(S)/packages
+	$(SAY) IASL $<
+	@mkdir -p $(@D)
+	$(Q)iasl -we -va -tc -p $(B)/gen/dsdt $< >$(B)/gen/dsdt.log || { cat $(B)/gen/dsdt.log; exit 1; }
+	$(Q)sed 's/^unsigned char/static const unsigned char/' $(B)/gen/dsdt.hex >$@
+# Rewritten only when it says something new.
+$(B)/gen/version.h: FORCE
+	@mkdir -p $(@D)
+	@v=$$(git describe --always --dirty 2>/dev/null || echo unknown); \
+	line="#define STASIS_VERSION \"0.1-$$v\""; \
+	[ "$$(cat $@ 2>/dev/null)" = "$$line" ] || echo "$$line" >$@
+
+# --- the loader --------------------------------------------------------------------------------
+EFI_SRC := $(sort $(wildcard boot/*.[cS]))
+EFI_OBJ := $(patsubst boot/%,$(B)/boot/%.o,$(basename $(EFI_SRC)))
+EFI_FLAGS := -O2 -g -ffreestanding -fpic -fshort-wchar -fno-strict-aliasing -fno-stack-protector -mno-red-zone \
+	-maccumulate-outgoing-args -fcf-protection=none -fno-asynchronous-unwind-tables \
+	-mgeneral-regs-only -DGNU_EFI_USE_MS_ABI -I. -I$(B)/gen -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
+EFI_LD := /usr/lib/elf_x86_64_efi.lds
+EFI_SECTIONS := .text .sdata .data .dynamic .dynsym .rel .rela .rel.* .rela.* .reloc .rodata
+
+# $(call efi,OUT,OBJECTS): link and turn into an EFI application
+define efi
+	$(Q)ld -nostdlib -znocombreloc -shared -Bsymbolic --no-undefined -T $(EFI_LD) -o $(1).so \
+		/usr/lib/crt0-efi-x86_64.o $(2) -L /usr/lib -lefi -lgnuefi
+	$(Q)objcopy $(addprefix -j ,$(EFI_SECTIONS)) --target efi-app-x86_64 $(1).so $(1)
+endef
+
+$(B)/boot/%.o: boot/%.c | $(S)/packages $(GEN)
+	$(SAY) CC $<
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 $(EFI_FLAGS) $(WARN) -MMD -MP -c $< -o $@
+$(B)/boot/%.o: boot/%.S | $(S)/packages $(GEN)
+	$(SAY) AS $<
+	@mkdir -p $(@D)
+	$(Q)gcc $(EFI_FLAGS) -DHV_ELF='"$(B)/hv.stripped"' -MMD -MP -c $< -o $@
+$(B)/boot/image.o: $(B)/hv.stripped
+
+$(B)/stasis.efi: $(EFI_OBJ)
+	$(SAY) EFI $@
+	$(call efi,$@,$(EFI_OBJ))
+	@size=$$(stat -c %s $@); [ $$size -le $(EFI_LIMIT) ] || \
+		{ echo "$@: $$size bytes, more than $(EFI_LIMIT)" >&2; exit 1; }
+
+# --- host tests --------------------------------------------------------------------------------
+# The first line of a test names the sources it links with: /* build: hv/a.c hv/b.c */
+UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*$(T)*.c)))
+UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include -DHOST_TEST \
+	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+build_line = $(shell sed -n '1s,^/\* build:\(.*\)\*/.*,\1,p' $(1))
+
+.SECONDEXPANSION:
+$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(S)/zydis $(GEN)
+	$(SAY) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)gcc $(UNIT_FLAGS) $(WARN) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(B)/zydis/libzydis-host.a
+$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(S)/zydis $(GEN)
+	$(SAY) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)clang $(UNIT_FLAGS) $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
+		$(filter %.c,$^) $(B)/zydis/libzydis-host.a
+
+unit: $(UNIT:%=$(B)/unit/%)
+	$(Q)test/run --unit $(UNIT)
+
+# S seconds, with what earlier runs found as a start
+S_SECONDS := $(if $(filter command line,$(origin S)),$(S),60)
+fuzz: $(B)/fuzz/fuzz_$(T)
+	@mkdir -p $(B)/fuzz/corpus/$(T)
+	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S_SECONDS) -max_len=4096 -print_final_stats=1 corpus/$(T)
+
+-include $(HV_OBJ:.o=.d) $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)
