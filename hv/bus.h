@@ -2,9 +2,10 @@
 /*
  * Who answers at an I/O port or a guest-physical address that is not RAM.
  *
- * Regions are registered at boot and never change, except those flagged movable (PCI BARs) which bus_move relocates.
+ * Regions are registered at boot and never change.
  * An access wider than a region's `max_size` is split into pieces of that size, low address first, as a bus does; one that
- * crosses the region's end is split at it. What nobody claims reads all-ones, and writes to it vanish.
+ * crosses the region's end is split at it, and one that is not naturally aligned into aligned pieces: handlers only see aligned
+ * accesses of at most max_size. What nobody claims reads all-ones, and writes to it vanish.
  *
  * Context: handlers run on the vCPU that made the access, with platform_lock held unless `unlocked` is set.
  * Values are zero-extended in `*val`; `size` is 1, 2, 4 or 8 (8: MMIO only).
@@ -31,7 +32,8 @@ struct bus_region {
 /* Serializes all units but the LAPICs. Order: platform_lock > vtimerq.lock; never taken by vlapic code while it holds nothing else. */
 extern struct spinlock platform_lock;
 
-int bus_add_io(const struct bus_region *r);   /* keeps the pointer; -EEXIST if it overlaps another, -ENOSPC */
+/* Keep the pointer. -EEXIST: overlaps another; -ENOSPC; -EINVAL: no size, a handler missing, a max_size the bus does not have. */
+int bus_add_io(const struct bus_region *r);
 int bus_add_mmio(const struct bus_region *r);
 
 uint32_t bus_io_read(uint16_t port, unsigned size);

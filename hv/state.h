@@ -20,7 +20,7 @@ struct state_writer {
 	size_t size, pos;      /* bytes */
 	size_t section;        /* offset of the open section's header, 0 = none open */
 	uint32_t sections;
-	int err;               /* 0 or -ENOSPC */
+	int err;               /* 0, -ENOSPC, or -EINVAL: put outside of a section, begin inside of one, bad name */
 };
 
 struct state_reader { /* one section's payload */
@@ -55,7 +55,7 @@ enum state_error { /* negative results of state_open/state_next; state_strerror 
 void state_writer_init(struct state_writer *w, void *buf, size_t size);
 void state_begin(struct state_writer *w, const char *name, uint32_t version);
 void state_end(struct state_writer *w);
-int state_finish(struct state_writer *w); /* bytes written or -ENOSPC */
+int state_finish(struct state_writer *w); /* bytes written or w->err */
 void state_put(struct state_writer *w, const void *p, size_t n);
 void state_put8(struct state_writer *w, uint8_t v);
 void state_put16(struct state_writer *w, uint16_t v);

@@ -23,7 +23,7 @@ struct unit {
 	void (*scramble)(void *dev); /* selftest: overwrite the live state with garbage; must leave it safe to `load` over */
 };
 
-#define UNITS_MAX 320
+#define UNITS_MAX 640 /* two for each of 256 CPUs, and the board */
 
 int unit_register(const struct unit *u); /* keeps the pointer; -ENOSPC, -EEXIST; boot only */
 unsigned unit_count(void);
@@ -32,5 +32,9 @@ void units_reset(void);
 void units_freeze(void); /* in order of registration */
 void units_thaw(void);   /* in reverse order */
 int units_save(struct state_writer *w);
-/* Loads every section; all registered units must be present, unknown sections are an error. *bad names the section. */
+/*
+ * Loads every section, in order of registration; all registered units must be present, unknown sections are an error.
+ * Returns a state_error, *bad names the section (empty: the image as a whole). Nothing was changed unless it is STATE_CONTENT
+ * or STATE_SECTION_SIZE with a name: then the units before the named one have been loaded.
+ */
 int units_load(const void *image, size_t size, char bad[STATE_NAME_LEN]);
