@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Instruction emulation for MMIO and string I/O. Decoding is Zydis'; what is carried out is what compilers and
- * Linux use on device memory: MOV (all forms with a memory operand, incl. MOVABS), MOVZX, MOVSX(D), MOVS, STOS, LODS, CMPS?, AND, OR,
- * XOR, ADD, SUB, CMP, TEST, XCHG, NOT, INC/DEC, BT/BTS/BTR/BTC, XADD, CMPXCHG, PUSH/POP are not; INS and OUTS with REP.
- * Anything else: EMU_UNHANDLED, and the caller reports it and injects #UD.
+ * Linux use on device memory, with register, immediate and memory operands of 8, 16, 32 and 64 bits:
+ *     MOV (88-8B, A0-A3, B0-BF, C6, C7), MOVNTI, MOVZX, MOVSX, MOVSXD
+ *     ADD, ADC, SUB, SBB, CMP, AND, OR, XOR, TEST, NOT, NEG, INC, DEC
+ *     XCHG, XADD, CMPXCHG, BT, BTS, BTR, BTC
+ *     MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS with REP/REPE/REPNE
+ * Anything else (moves to and from segment registers, PUSH/POP, shifts, x87/SSE/AVX, control transfers) is
+ * EMU_UNHANDLED, and the caller reports it and injects #UD. Not modelled: #AC, and data breakpoints.
  *
  * Pure: all contact with the machine goes through struct emu_ops. Commits or restarts, never half-way: registers
  * change only when the iteration's memory accesses have succeeded. A REP instruction stops after EMU_REP_MAX iterations
- * with RIP unchanged (it restarts and goes on), so an exit stays bounded.
+ * with RIP unchanged (it restarts and goes on), so an exit stays bounded. Read-modify-write is not atomic: its
+ * destination is a device.
  */
 #pragma once
 #include <stdbool.h>
@@ -33,14 +38,16 @@ struct emu_segment {
 
 struct emu_ctx;
 
-/* Guest-linear memory and ports. Return 0, or -EFAULT with ctx->fault_* filled in (page fault). sizes 1, 2, 4, 8 (fetch: any <= 15). */
+/* Guest-linear memory and ports. Return 0, or -EFAULT with ctx->fault_* filled in (page fault). Sizes 1, 2, 4, 8. */
 struct emu_ops {
-	int (*fetch)(struct emu_ctx *c, uint64_t linear, void *buf, unsigned size); /* may return a count < size at a fault: see emulate.c */
+	/* Up to 15 bytes of code: how many could be read (1..size), or -EFAULT if not even the first. */
+	int (*fetch)(struct emu_ctx *c, uint64_t linear, void *buf, unsigned size);
 	int (*read)(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t *val);  /* RAM or MMIO */
 	int (*write)(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t val);
 	int (*probe_write)(struct emu_ctx *c, uint64_t linear, unsigned size); /* would a write fault? for read-modify-write and REP INS */
 	uint32_t (*io_read)(struct emu_ctx *c, uint16_t port, unsigned size);
 	void (*io_write)(struct emu_ctx *c, uint16_t port, unsigned size, uint32_t val);
+	void (*segment)(struct emu_ctx *c, unsigned seg); /* fill c->seg[seg]; asked once, when first needed */
 };
 
 struct emu_ctx {
@@ -49,9 +56,14 @@ struct emu_ctx {
 	uint64_t *gpr;           /* [16], RAX..R15 in encoding order */
 	uint64_t rip, rflags;
 	struct emu_segment seg[6];
+	uint8_t seg_loaded;      /* bit n: seg[n] is filled in */
 	unsigned bits;           /* default operand/address mode of CS: 16, 32, 64 */
 	unsigned cpl;
 	bool protected_mode;     /* CR0.PE and not VM86 */
+	bool la57;               /* 57-bit linear addresses */
+	bool io_allowed;         /* INS and OUTS may be carried out (privilege has been checked) */
+	uint8_t insn[EMU_INSN_MAX]; /* the bytes at RIP, for reports */
+	uint8_t insn_bytes;         /* how many of them were fetched */
 	uint8_t fault_vector;
 	bool fault_has_error;
 	uint32_t fault_error;
@@ -61,3 +73,13 @@ struct emu_ctx {
 enum emu_result emulate(struct emu_ctx *c);
 /* Length of the instruction at RIP (1..15), or 0 if it can't be fetched or decoded; *mnemonic (Zydis) may be NULL. */
 unsigned emulate_length(struct emu_ctx *c, unsigned *mnemonic);
+
+/* --- for a vCPU (hv/vcpu_emulate.c) --- */
+struct vcpu;
+/*
+ * Emulate the instruction at RIP and take the consequences: registers and RIP updated, a fault injected, or, if it is none of
+ * ours, reported and answered with #UD. The result is for the caller's information only.
+ */
+enum emu_result vcpu_emulate(struct vcpu *v);
+/* Length of the instruction at RIP; 0 if it can't be fetched or decoded (nothing is injected). */
+unsigned vcpu_insn_length(struct vcpu *v);

@@ -9,6 +9,11 @@
 #include <stdint.h>
 #include "hv/bus.h"
 
+struct guest_map;
+/* Boot, once, before anything else here; keeps the pointer. */
+void guest_memory_init(const struct guest_map *m);
+const struct guest_map *guest_memory_map(void);
+
 /* Copy between a buffer and guest RAM. -EFAULT if any byte is not guest RAM (nothing is copied then). */
 int guest_read(gpa_t gpa, void *buf, size_t n);
 int guest_write(gpa_t gpa, const void *buf, size_t n);
