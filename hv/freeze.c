@@ -5,6 +5,7 @@
 #include "hv/log.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
+#include "hv/vcpu_unit.h"
 #include "timevirt/vclock.h"
 
 #define PARK_TIMEOUT_SECONDS 5 /* an exit is bounded; this long means a broken CPU */
@@ -36,10 +37,11 @@ static void note_time(uint64_t host)
 void freeze_park(struct vcpu *v)
 {
 	note_time(node_host_ticks());
+	vcpu_capture(v);
 	__atomic_fetch_add(&parked, 1, __ATOMIC_RELEASE);
 	while (freeze_wanted())
 		halt_once(); /* the thaw kicks */
-	vcpu_update_tsc(v);
+	vcpu_restore(v);
 	__atomic_fetch_sub(&parked, 1, __ATOMIC_RELEASE);
 }
 
@@ -77,6 +79,7 @@ int freeze_now(void)
 		return -ETIMEDOUT;
 	}
 	note_time(node_host_ticks());
+	vcpu_capture(vcpu_get(0));
 	frozen_since = last_seen;
 	vclock_stop(&node_clock, last_seen);
 	units_freeze();
@@ -90,7 +93,7 @@ int thaw_now(void)
 		return -EALREADY;
 	units_thaw();
 	vclock_start(&node_clock, node_host_ticks());
-	vcpu_update_tsc(vcpu_get(0));
+	vcpu_restore(vcpu_get(0));
 	__atomic_store_n(&state, NODE_RUNNING, __ATOMIC_RELEASE);
 	kick_others();
 	/* nobody is still on the way out of the old park when the next freeze counts */

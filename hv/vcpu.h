@@ -89,6 +89,7 @@ struct vcpu {
 	uint64_t tsc_adjust;   /* IA32_TSC_ADJUST */
 	uint64_t xcr0, xss;    /* live in the processor while this vCPU is on its CPU */
 	struct vlapic lapic;
+	struct vcpu_image *image; /* captured while parked (hv/vcpu_unit.c) */
 	struct mtrr_state *mtrr; /* virtual MTRRs (hv/msr.c) */
 	void *vendor;          /* struct vmx_vcpu / struct svm_vcpu, allocated by create() */
 	struct vcpu_stats *stats; /* hv/stats.h */
@@ -97,6 +98,7 @@ struct vcpu {
 };
 
 struct vcpu_ops {
+	bool keeps_hlt; /* HLT is not intercepted: the back end's own state says that the guest halts */
 	const char *name; /* "VT-x", "AMD-V" */
 	/* Boot CPU, once: read capabilities, allocate shared bitmaps, build the nested page tables' root from memmap. */
 	int (*setup)(void);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Splitting a command line, finding the command, and saying what would have been right. */
+#include "hv/command.h"
+#include <string.h>
+#include "hv/console.h"
+
+static bool running;
+
+bool command_running(void)
+{
+	return running;
+}
+
+static int split(char *line, char **argv, int max)
+{
+	int n = 0;
+
+	for (char *p = line; *p;) {
+		while (*p == ' ' || *p == '\t')
+			*p++ = 0;
+		if (!*p)
+			break;
+		if (n == max)
+			return -1;
+		argv[n++] = p;
+		while (*p && *p != ' ' && *p != '\t')
+			p++;
+	}
+	return n;
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < command_count; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void fail(bool json, const char *what, const char *name)
+{
+	if (json)
+		out("{\"version\":%d,\"error\":\"%s\"}\n", COMMAND_JSON_VERSION, what);
+	else
+		out("%s: %s\n", name, what);
+}
+
+static int take_json(int argc, char **argv, bool *json)
+{
+	int n = 0;
+
+	*json = false;
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			*json = true;
+		else
+			argv[n++] = argv[i];
+	}
+	return n;
+}
+
+static void usage(const struct command *c, bool json)
+{
+	if (json)
+		out("{\"version\":%d,\"error\":\"usage: %s%s%s [--json]\"}\n", COMMAND_JSON_VERSION, c->name,
+		    *c->args ? " " : "", c->args);
+	else
+		out("usage: %s%s%s [--json]\n       %s\n", c->name, *c->args ? " " : "", c->args, c->what);
+}
+
+void command_run(char *line)
+{
+	char *argv[COMMAND_ARGS_MAX];
+	const struct command *c;
+	bool json;
+	int argc = split(line, argv, COMMAND_ARGS_MAX);
+
+	if (argc == 0)
+		return;
+	if (argc < 0) {
+		out("more than %d words: no command takes that many; see help\n", COMMAND_ARGS_MAX);
+		return;
+	}
+	argc = take_json(argc, argv, &json);
+	c = argc ? find(argv[0]) : NULL;
+	if (!c) {
+		fail(json, "unknown command; help lists them", argc ? argv[0] : "--json");
+		return;
+	}
+	running = true;
+	if (c->run(argc - 1, argv + 1, json) < 0)
+		usage(c, json);
+	running = false;
+}
+
+const char *command_complete(const char *line, size_t len)
+{
+	const char *match = NULL;
+	unsigned matches = 0;
+
+	for (size_t i = 0; i < command_count; i++) {
+		if (strncmp(commands[i].name, line, len) != 0)
+			continue;
+		matches++;
+		match = commands[i].name;
+	}
+	return matches == 1 && len ? match + len : NULL;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hv/selftest.h"
+#include <errno.h>
+#include <string.h>
+#include "arch/x86_64/arch.h"
+#include "hv/freeze.h"
+#include "hv/log.h"
+#include "hv/node.h"
+#include "hv/unit.h"
+
+#define IMAGE_PAGES_PER_UNIT 3 /* a vCPU's section, the largest, is under 12 KiB */
+
+static int save(void *buf, size_t size, size_t *bytes)
+{
+	struct state_writer w;
+	int n;
+
+	state_writer_init(&w, buf, size);
+	if (units_save(&w) != 0)
+		return -ENOSPC;
+	n = state_finish(&w);
+	if (n < 0)
+		return n;
+	*bytes = (size_t)n;
+	return 0;
+}
+
+static void scramble_all(void)
+{
+	for (unsigned i = 0; i < unit_count(); i++)
+		unit_at(i)->scramble(unit_at(i)->dev);
+}
+
+static int fail(struct roundtrip_result *r, const char *what)
+{
+	r->what = what;
+	return -EIO;
+}
+
+static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second, size_t size)
+{
+	size_t again;
+	int err;
+
+	if (save(first, size, &r->bytes) != 0)
+		return fail(r, "save: the image does not fit");
+	scramble_all();
+	err = units_load(first, r->bytes, r->section);
+	if (err) {
+		/* the live state is garbage now: the guest can't go on */
+		node_guest_reset("selftest: its state could not be loaded");
+		return fail(r, state_strerror(err));
+	}
+	if (save(second, size, &again) != 0 || again != r->bytes || memcmp(first, second, again) != 0)
+		return fail(r, "what was loaded is not what was saved");
+	return 0;
+}
+
+int selftest_roundtrip(struct roundtrip_result *r)
+{
+	size_t pages = (size_t)unit_count() * IMAGE_PAGES_PER_UNIT;
+	uint8_t *first = pages_alloc(pages), *second = pages_alloc(pages);
+	uint64_t start = rdtsc();
+	int err = -ENOMEM;
+
+	*r = (struct roundtrip_result){.units = unit_count()};
+	if (first && second) {
+		err = freeze_now();
+		if (err == 0) {
+			err = roundtrip(r, first, second, pages * PAGE_SIZE);
+			thaw_now();
+		}
+	}
+	if (first)
+		pages_free(first, pages);
+	if (second)
+		pages_free(second, pages);
+	r->frozen_ns = (uint64_t)((__uint128_t)(rdtsc() - start) * NSEC_PER_SEC / tsc_hz());
+	return err == -EALREADY ? -EBUSY : err;
+}

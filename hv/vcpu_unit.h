@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vCPU as a unit. Its registers live in a processor, so each CPU captures its own when it parks, and puts back at the
+ * thaw what a `load` has changed meanwhile.
+ */
+#pragma once
+
+struct vcpu;
+
+void vcpu_unit_register(struct vcpu *v);
+void vcpu_capture(struct vcpu *v); /* own CPU, when parking */
+void vcpu_restore(struct vcpu *v); /* own CPU, at the thaw, clock running */
