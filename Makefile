@@ -21,10 +21,10 @@ all: $(B)/stasis.efi
 # --- what comes from Debian --------------------------------------------------------------------
 S := $(B)/stamp
 COMMON := tools/setup/common.sh
-$(S)/packages: tools/setup/packages.sh tools/setup/packages.txt $(COMMON)
-$(S)/newlib: tools/setup/newlib.sh $(COMMON) $(S)/packages
-$(S)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) $(S)/newlib
-$(S)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) $(S)/packages
+$(S)/packages: tools/setup/packages.sh tools/setup/packages.txt
+$(S)/newlib: tools/setup/newlib.sh $(COMMON) | $(S)/packages
+$(S)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) | $(S)/newlib
+$(S)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(S)/packages
 $(S)/%:
 	@mkdir -p $(@D)
 	$(Q)$<
@@ -33,8 +33,24 @@ $(S)/%:
 # A package can have been removed since: ask, it is quick.
 setup: FORCE
 	$(Q)tools/setup/packages.sh
-	$(Q)$(MAKE) --no-print-directory $(S)/newlib $(S)/zydis $(S)/guest
+	$(Q)$(MAKE) -s --no-print-directory $(S)/packages $(S)/newlib $(S)/zydis guest
 FORCE:
+
+# --- what tests boot ---------------------------------------------------------------------------
+GUEST_BIN := $(patsubst test/guest/%.c,$(B)/guest/bin/%,$(wildcard test/guest/*.c))
+$(B)/guest/bin/%: test/guest/%.c | $(S)/packages
+	$(SAY) GUEST $<
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread -o $@ $<
+$(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(S)/guest
+	$(SAY) INITRD $@
+	$(Q)test/lib/mkinitrd $@ $(GUEST_BIN)
+# The same, and what kexec from inside the guest needs: the tool, the kernel, the plain initrd.
+$(B)/guest/initrd-kexec.gz: $(B)/guest/initrd.gz
+	$(SAY) INITRD $@
+	$(Q)test/lib/mkinitrd --kexec $@ $(GUEST_BIN)
+.PHONY: guest
+guest: $(B)/guest/initrd.gz $(B)/guest/initrd-kexec.gz
 
 # --- the hypervisor ----------------------------------------------------------------------------
 HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c))

@@ -3,6 +3,7 @@
 # A private apt under build/apt: the machine's own sources, as deb and deb-src. The system's lists are not touched.
 # usage: apt-private.sh source PACKAGE DIR     unpack a source package as DIR
 #        apt-private.sh binary PACKAGE DIR     unpack a binary package's files into DIR, not installed
+#        apt-private.sh depends PACKAGE PREFIX print the first package that PACKAGE depends on whose name begins so
 set -eu
 . "$(dirname "$0")/common.sh"
 
@@ -48,7 +49,7 @@ update()
 	[ -e "$APT/updated" ] && return
 	command -v apt-get >/dev/null || die "this is not Debian (no apt-get)"
 	write_sources
-	say "reading the package lists"
+	say "reading the package lists" >&2
 	private apt-get update >>"$LOG" 2>&1 || {
 		grep '^E:' "$LOG" | head -n 3 >&2
 		die "cannot read the package lists (is there a network?); see $LOG"
@@ -68,24 +69,35 @@ fetch()
 	}
 }
 
-kind=$1 package=$2 dir=$3
-rm -rf "$dir" "$dir.tmp"
-mkdir -p "$dir.tmp"
+# unpack source|binary PACKAGE DIR
+unpack()
+{
+	rm -rf "$3" "$3.tmp"
+	mkdir -p "$3.tmp"
+	cd "$3.tmp"
+	say "fetching $2"
+	if [ "$1" = source ]; then
+		fetch apt-get source --download-only --only-source "$2"
+		run "$LOG" dpkg-source --no-check -x ./*.dsc "$3" # apt has checked the hashes
+	else
+		fetch apt-get download "$2"
+		run "$LOG" dpkg-deb -x ./*.deb "$3"
+	fi
+	rm -rf "$3.tmp"
+}
+
+[ $# = 3 ] || die "usage: apt-private.sh source|binary|depends PACKAGE DIR|PREFIX"
 : >"$LOG"
 update
-cd "$dir.tmp"
-say "fetching $package"
-case $kind in
-source)
-	fetch apt-get source --download-only --only-source "$package"
-	run "$LOG" dpkg-source --no-check -x ./*.dsc "$dir" # apt has checked the hashes
+case $1 in
+source | binary)
+	unpack "$@"
 	;;
-binary)
-	fetch apt-get download "$package"
-	run "$LOG" dpkg-deb -x ./*.deb "$dir"
+depends)
+	private apt-cache show --no-all-versions "$2" 2>>"$LOG" |
+		sed -n 's/^Depends: //p' | tr ', ' '\n\n' | grep "^$3" | head -n 1
 	;;
 *)
-	die "usage: apt-private.sh source|binary PACKAGE DIR"
+	die "unknown command '$1': source, binary or depends"
 	;;
 esac
-rm -rf "$dir.tmp"

@@ -28,7 +28,7 @@ build()
 	export CC_FOR_TARGET=gcc AR_FOR_TARGET=ar RANLIB_FOR_TARGET=ranlib AS_FOR_TARGET=as
 	export LD_FOR_TARGET=ld NM_FOR_TARGET=nm STRIP_FOR_TARGET=strip
 	export OBJDUMP_FOR_TARGET=objdump READELF_FOR_TARGET=readelf
-	export CFLAGS_FOR_TARGET="-O2 -ffunction-sections -fdata-sections $HV_ARCH_FLAGS"
+	export CFLAGS_FOR_TARGET="-O2 $HV_ARCH_FLAGS"
 	run "$LOG" "$SRC/configure" --target=x86_64-elf --prefix="$BUILD/src/newlib-inst" \
 		--disable-multilib --disable-libgloss --disable-newlib-supplied-syscalls \
 		--enable-newlib-io-c99-formats --enable-newlib-io-long-long \
