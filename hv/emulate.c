@@ -5,7 +5,8 @@
 
 #define VECTOR_GP 13
 
-/* Fill c->insn with what can be read at RIP. Bytes past the code segment's limit or behind a page fault are missing. */
+/* Fill c->insn with what can be read at RIP. Bytes past the code segment's limit or behind a page
+ * fault are missing. */
 static enum emu_result fetch(struct emu_ctx *c)
 {
 	unsigned want = EMU_INSN_MAX;
@@ -87,8 +88,9 @@ static int32_t load32(const uint8_t *p)
 }
 
 /*
- * MOV between a 32- or 64-bit register (or immediate) and memory in 64-bit code, without prefixes other than REX: what
- * Linux's readl and writel compile to. Worth a decoder of its own, because every access to the local APIC is one.
+ * MOV between a 32- or 64-bit register (or immediate) and memory in 64-bit code, without prefixes
+ * other than REX: what Linux's readl and writel compile to. Worth a decoder of its own, because
+ * every access to the local APIC is one.
  */
 static bool decode_mov(const struct emu_ctx *c, struct mov *m)
 {
@@ -104,7 +106,8 @@ static bool decode_mov(const struct emu_ctx *c, struct mov *m)
 	m->reg = (p[i] >> 3 & 7) | (rex & 4) << 1;
 	i++;
 	m->immediate = opcode == 0xc7;
-	if ((opcode != 0x89 && opcode != 0x8b && !m->immediate) || mod == 3 || (m->immediate && (m->reg & 7)))
+	if ((opcode != 0x89 && opcode != 0x8b && !m->immediate) || mod == 3 ||
+	    (m->immediate && (m->reg & 7)))
 		return false;
 	m->store = opcode != 0x8b;
 	m->size = rex & 8 ? 8 : 4;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Arithmetic, logic and bit instructions with the flags of the processor (SDM vol. 2; vol. 1 appendix "EFLAGS Cross-Reference"). */
+/* Arithmetic, logic and bit instructions with the flags of the processor (SDM vol. 2; vol. 1
+ * appendix "EFLAGS Cross-Reference"). */
 #include "hv/emulate_internal.h"
 
 static uint64_t sign_zero_parity(unsigned size, uint64_t r)
@@ -124,9 +125,10 @@ enum emu_result emu_unary(struct emu_ctx *c, const struct emu_insn *in, enum alu
 	return EMU_OK;
 }
 
-/* Both operands of an exchange are written; at most one is memory, and that one goes first, because it can fault. */
-static enum emu_result resolve_pair(struct emu_ctx *c, const struct emu_insn *in, struct emu_operand *first,
-				    struct emu_operand *second)
+/* Both operands of an exchange are written; at most one is memory, and that one goes first, because
+ * it can fault. */
+static enum emu_result resolve_pair(struct emu_ctx *c, const struct emu_insn *in,
+				    struct emu_operand *first, struct emu_operand *second)
 {
 	bool swap = in->op[1].type == ZYDIS_OPERAND_TYPE_MEMORY;
 	enum emu_result e = emu_resolve(c, in, swap ? 1 : 0, EMU_WRITE, first);
@@ -203,10 +205,12 @@ enum emu_result emu_bit(struct emu_ctx *c, const struct emu_insn *in, enum bit_o
 		e = emu_resolve(c, in, 1, EMU_READ, &number);
 	if (e != EMU_OK)
 		return e;
-	if ((op != BIT_TEST && emu_probe(c, &dst)) || emu_get(c, &dst, &val) || emu_get(c, &number, &n))
+	if ((op != BIT_TEST && emu_probe(c, &dst)) || emu_get(c, &dst, &val) ||
+	    emu_get(c, &number, &n))
 		return EMU_FAULT;
 	bit = 1ull << (n & (8 * dst.size - 1));
-	/* CF is the old bit; the other flags keep their values (undefined, or unaffected for ZF). */
+	/* CF is the old bit; the other flags keep their values (undefined, or unaffected for ZF).
+	 */
 	if (op != BIT_TEST) {
 		uint64_t r = op == BIT_SET ? val | bit : op == BIT_RESET ? val & ~bit : val ^ bit;
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Registers, segments and addresses of an emulated instruction (SDM vol. 1 "Operand Addressing", vol. 3 "Protection"). */
+/* Registers, segments and addresses of an emulated instruction (SDM vol. 1 "Operand Addressing",
+ * vol. 3 "Protection"). */
 #include "hv/emulate_internal.h"
 
 #define VECTOR_SS 12
 #define VECTOR_GP 13
 
-#define SEG_TYPE_CODE        0x8u
+#define SEG_TYPE_CODE	     0x8u
 #define SEG_TYPE_EXPAND_DOWN 0x4u
-#define SEG_TYPE_RW          0x2u /* data: writable; code: readable */
-#define SEG_BIG              (1u << 14)
+#define SEG_TYPE_RW	     0x2u /* data: writable; code: readable */
+#define SEG_BIG		     (1u << 14)
 
 int emu_fault(struct emu_ctx *c, uint8_t vector, uint32_t error)
 {
@@ -45,7 +46,8 @@ static bool segment_permits(const struct emu_segment *s, enum emu_access a)
 	return !(type & SEG_TYPE_CODE) || (type & SEG_TYPE_RW);
 }
 
-static bool within_limit(const struct emu_segment *s, bool expand_down, uint64_t offset, unsigned size)
+static bool within_limit(const struct emu_segment *s, bool expand_down, uint64_t offset,
+			 unsigned size)
 {
 	uint64_t last = offset + size - 1;
 
@@ -54,7 +56,8 @@ static bool within_limit(const struct emu_segment *s, bool expand_down, uint64_t
 	return last <= s->limit;
 }
 
-int emu_linear(struct emu_ctx *c, unsigned seg, uint64_t offset, unsigned size, enum emu_access a, uint64_t *linear)
+int emu_linear(struct emu_ctx *c, unsigned seg, uint64_t offset, unsigned size, enum emu_access a,
+	       uint64_t *linear)
 {
 	uint8_t vector = seg == EMU_SS ? VECTOR_SS : VECTOR_GP;
 	const struct emu_segment *s;
@@ -71,14 +74,16 @@ int emu_linear(struct emu_ctx *c, unsigned seg, uint64_t offset, unsigned size, 
 	s = emu_segment(c, seg);
 	if (c->protected_mode && !segment_permits(s, a))
 		return emu_fault(c, vector, 0);
-	expand_down = c->protected_mode && (s->attr & (SEG_TYPE_CODE | SEG_TYPE_EXPAND_DOWN)) == SEG_TYPE_EXPAND_DOWN;
+	expand_down = c->protected_mode &&
+		      (s->attr & (SEG_TYPE_CODE | SEG_TYPE_EXPAND_DOWN)) == SEG_TYPE_EXPAND_DOWN;
 	if (!within_limit(s, expand_down, offset, size))
 		return emu_fault(c, vector, 0);
 	*linear = (uint32_t)(s->base + offset);
 	return 0;
 }
 
-/* Where a Zydis general register lives: index into gpr[], size, and whether it is bits 15:8 (AH..BH). */
+/* Where a Zydis general register lives: index into gpr[], size, and whether it is bits 15:8
+ * (AH..BH). */
 struct gpr {
 	unsigned index, size;
 	bool high;
@@ -116,13 +121,15 @@ uint64_t emu_reg_get(const struct emu_ctx *c, unsigned index, unsigned size)
 
 void emu_reg_set(struct emu_ctx *c, unsigned index, unsigned size, uint64_t val)
 {
-	if (size >= 4) /* 32-bit results are zero-extended (SDM vol. 1, "General-Purpose Registers in 64-Bit Mode") */
+	if (size >= 4) /* 32-bit results are zero-extended (SDM vol. 1, "General-Purpose Registers
+			  in 64-Bit Mode") */
 		c->gpr[index] = val & emu_mask(size);
 	else
 		c->gpr[index] = (c->gpr[index] & ~emu_mask(size)) | (val & emu_mask(size));
 }
 
-static uint64_t address_register(const struct emu_ctx *c, const struct emu_insn *in, ZydisRegister r)
+static uint64_t address_register(const struct emu_ctx *c, const struct emu_insn *in,
+				 ZydisRegister r)
 {
 	struct gpr g;
 
@@ -132,8 +139,8 @@ static uint64_t address_register(const struct emu_ctx *c, const struct emu_insn 
 }
 
 /*
- * A bit instruction with a register as bit number reaches beyond its operand: the number, signed, selects the
- * operand-sized word relative to the address (SDM vol. 2, "BT").
+ * A bit instruction with a register as bit number reaches beyond its operand: the number, signed,
+ * selects the operand-sized word relative to the address (SDM vol. 2, "BT").
  */
 static uint64_t bit_displacement(const struct emu_ctx *c, const struct emu_insn *in, unsigned size)
 {
@@ -156,13 +163,15 @@ static uint64_t bit_displacement(const struct emu_ctx *c, const struct emu_insn 
 	return (uint64_t)(number >> (size == 2 ? 4 : size == 4 ? 5 : 6)) * size;
 }
 
-static enum emu_result resolve_memory(struct emu_ctx *c, const struct emu_insn *in, const ZydisDecodedOperand *z,
-				      enum emu_access a, struct emu_operand *o)
+static enum emu_result resolve_memory(struct emu_ctx *c, const struct emu_insn *in,
+				      const ZydisDecodedOperand *z, enum emu_access a,
+				      struct emu_operand *o)
 {
 	const ZydisDecodedOperandMem *m = &z->mem;
 	uint64_t offset = m->disp.has_displacement ? (uint64_t)m->disp.value : 0;
 
-	if (m->type != ZYDIS_MEMOP_TYPE_MEM || m->segment < ZYDIS_REGISTER_ES || m->segment > ZYDIS_REGISTER_GS)
+	if (m->type != ZYDIS_MEMOP_TYPE_MEM || m->segment < ZYDIS_REGISTER_ES ||
+	    m->segment > ZYDIS_REGISTER_GS)
 		return EMU_UNHANDLED;
 	if (m->base != ZYDIS_REGISTER_NONE)
 		offset += address_register(c, in, m->base);
@@ -171,11 +180,13 @@ static enum emu_result resolve_memory(struct emu_ctx *c, const struct emu_insn *
 	offset += bit_displacement(c, in, o->size);
 	offset &= emu_mask(in->z.address_width / 8);
 	o->kind = OPERAND_MEM;
-	return emu_linear(c, m->segment - ZYDIS_REGISTER_ES, offset, o->size, a, &o->linear) ? EMU_FAULT : EMU_OK;
+	return emu_linear(c, m->segment - ZYDIS_REGISTER_ES, offset, o->size, a, &o->linear)
+		       ? EMU_FAULT
+		       : EMU_OK;
 }
 
-enum emu_result emu_resolve(struct emu_ctx *c, const struct emu_insn *in, unsigned n, enum emu_access a,
-			    struct emu_operand *o)
+enum emu_result emu_resolve(struct emu_ctx *c, const struct emu_insn *in, unsigned n,
+			    enum emu_access a, struct emu_operand *o)
 {
 	const ZydisDecodedOperand *z = &in->op[n];
 	struct gpr g;

@@ -5,19 +5,28 @@
 enum { GPR_RAX = 0, GPR_RCX = 1, GPR_RDX = 2, GPR_RSI = 6, GPR_RDI = 7 };
 
 struct string_insn {
-	uint8_t opcode;    /* with bit 0 cleared: the byte form */
-	unsigned size;     /* bytes per element */
-	unsigned addr;     /* bytes of the address size */
+	uint8_t opcode; /* with bit 0 cleared: the byte form */
+	unsigned size;	/* bytes per element */
+	unsigned addr;	/* bytes of the address size */
 	unsigned src_seg;
-	uint8_t rep;       /* 0, 0xf2 or 0xf3: the last one counts */
-	uint64_t step;     /* added to the index registers */
+	uint8_t rep;   /* 0, 0xf2 or 0xf3: the last one counts */
+	uint64_t step; /* added to the index registers */
 };
 
-enum { OP_INS = 0x6c, OP_OUTS = 0x6e, OP_MOVS = 0xa4, OP_CMPS = 0xa6, OP_STOS = 0xaa, OP_LODS = 0xac, OP_SCAS = 0xae };
+enum {
+	OP_INS = 0x6c,
+	OP_OUTS = 0x6e,
+	OP_MOVS = 0xa4,
+	OP_CMPS = 0xa6,
+	OP_STOS = 0xaa,
+	OP_LODS = 0xac,
+	OP_SCAS = 0xae
+};
 
 bool emu_is_string(const struct emu_insn *in)
 {
-	if (in->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+	if (in->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
+	    in->z.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
 		return false;
 	switch (in->z.opcode & ~1u) {
 	case OP_INS:
@@ -35,7 +44,8 @@ bool emu_is_string(const struct emu_insn *in)
 
 static void describe(const struct emu_ctx *c, const struct emu_insn *in, struct string_insn *s)
 {
-	*s = (struct string_insn){.opcode = in->z.opcode & ~1u, .addr = in->z.address_width / 8, .src_seg = EMU_DS};
+	*s = (struct string_insn){
+		.opcode = in->z.opcode & ~1u, .addr = in->z.address_width / 8, .src_seg = EMU_DS};
 	s->size = in->z.opcode & 1 ? in->z.operand_width / 8 : 1;
 	if ((s->opcode == OP_INS || s->opcode == OP_OUTS) && s->size == 8)
 		s->size = 4; /* there is no 64-bit I/O */
@@ -72,10 +82,12 @@ static void describe(const struct emu_ctx *c, const struct emu_insn *in, struct 
 
 static int source(struct emu_ctx *c, const struct string_insn *s, uint64_t *linear)
 {
-	return emu_linear(c, s->src_seg, emu_reg_get(c, GPR_RSI, s->addr), s->size, EMU_READ, linear);
+	return emu_linear(c, s->src_seg, emu_reg_get(c, GPR_RSI, s->addr), s->size, EMU_READ,
+			  linear);
 }
 
-static int destination(struct emu_ctx *c, const struct string_insn *s, enum emu_access a, uint64_t *linear)
+static int destination(struct emu_ctx *c, const struct string_insn *s, enum emu_access a,
+		       uint64_t *linear)
 {
 	return emu_linear(c, EMU_ES, emu_reg_get(c, GPR_RDI, s->addr), s->size, a, linear);
 }
@@ -85,7 +97,8 @@ static void advance(struct emu_ctx *c, const struct string_insn *s, unsigned ind
 	emu_reg_set(c, index, s->addr, c->gpr[index] + s->step);
 }
 
-/* MOVS, INS: the destination is probed first, because reading a device or a port can't be undone. */
+/* MOVS, INS: the destination is probed first, because reading a device or a port can't be undone.
+ */
 static int transfer_in(struct emu_ctx *c, const struct string_insn *s)
 {
 	uint64_t src = 0, dst, val;
@@ -124,7 +137,8 @@ static int store(struct emu_ctx *c, const struct string_insn *s)
 {
 	uint64_t dst;
 
-	if (destination(c, s, EMU_WRITE, &dst) || c->ops->write(c, dst, s->size, emu_reg_get(c, GPR_RAX, s->size)))
+	if (destination(c, s, EMU_WRITE, &dst) ||
+	    c->ops->write(c, dst, s->size, emu_reg_get(c, GPR_RAX, s->size)))
 		return -EFAULT;
 	advance(c, s, GPR_RDI);
 	return 0;
@@ -135,7 +149,8 @@ static int compare(struct emu_ctx *c, const struct string_insn *s)
 	uint64_t src, dst, a, b;
 
 	if (s->opcode == OP_CMPS) {
-		if (source(c, s, &src) || destination(c, s, EMU_READ, &dst) || c->ops->read(c, src, s->size, &a))
+		if (source(c, s, &src) || destination(c, s, EMU_READ, &dst) ||
+		    c->ops->read(c, src, s->size, &a))
 			return -EFAULT;
 	} else {
 		a = emu_reg_get(c, GPR_RAX, s->size);

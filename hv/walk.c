@@ -3,14 +3,14 @@
 #include "hv/guest.h"
 #include "hv/walk.h"
 
-#define CR0_WP   (1u << 16)
-#define CR0_PG   (1u << 31)
-#define CR4_PSE  (1u << 4)
-#define CR4_PAE  (1u << 5)
+#define CR0_WP	 (1u << 16)
+#define CR0_PG	 (1u << 31)
+#define CR4_PSE	 (1u << 4)
+#define CR4_PAE	 (1u << 5)
 #define CR4_LA57 (1u << 12)
 #define CR4_SMEP (1u << 20)
 #define CR4_SMAP (1u << 21)
-#define CR4_PKE  (1u << 22)
+#define CR4_PKE	 (1u << 22)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
 
@@ -23,9 +23,9 @@
 #define PTE_XD (1ull << 63)
 
 #define PF_PRESENT (1u << 0)
-#define PF_USER    (1u << 2)
-#define PF_RSVD    (1u << 3)
-#define PF_PK      (1u << 5)
+#define PF_USER	   (1u << 2)
+#define PF_RSVD	   (1u << 3)
+#define PF_PK	   (1u << 5)
 
 #define LEVELS_MAX 5
 #define TRIES_MAX  8 /* against another CPU that keeps changing the entry */
@@ -38,11 +38,11 @@ struct walk {
 	void *entry[LEVELS_MAX]; /* NULL: not in RAM */
 	uint64_t value[LEVELS_MAX];
 	unsigned depth;
-	bool wide;       /* 64-bit entries */
+	bool wide;	 /* 64-bit entries */
 	bool legacy_pae; /* PAE outside IA-32e mode */
 	uint64_t rights; /* RW and US, ANDed */
 	bool xd;
-	uint64_t page;   /* frame, with the offset bits of a large page cleared */
+	uint64_t page; /* frame, with the offset bits of a large page cleared */
 	uint64_t page_mask;
 };
 
@@ -62,7 +62,8 @@ static bool read_entry(struct walk *w, uint64_t gpa)
 	return v & PTE_P;
 }
 
-/* Reserved bits of a present entry at `level` (1 = PTE); SDM vol. 3, figures "Formats of CR3 and Paging-Structure Entries". */
+/* Reserved bits of a present entry at `level` (1 = PTE); SDM vol. 3, figures "Formats of CR3 and
+ * Paging-Structure Entries". */
 static uint64_t reserved_bits(const struct walk *w, unsigned level, bool leaf)
 {
 	uint64_t rsvd;
@@ -102,7 +103,8 @@ static uint64_t large_frame(const struct walk *w, uint64_t e)
 	return e & BITS(51, 12) & ~w->page_mask;
 }
 
-/* Down the tables from `level`, whose table is at `table`. Returns 0, or the error code's cause bits | 0x80000000. */
+/* Down the tables from `level`, whose table is at `table`. Returns 0, or the error code's cause
+ * bits | 0x80000000. */
 #define FAULT 0x80000000u
 static uint32_t descend(struct walk *w, uint64_t linear, uint64_t table, unsigned level)
 {
@@ -184,21 +186,23 @@ static bool mark_used(const struct walk *w, unsigned access)
 		if (new == old || !w->entry[i])
 			continue;
 		if (w->wide) {
-			if (!__atomic_compare_exchange_n((uint64_t *)w->entry[i], &old, new, false, __ATOMIC_SEQ_CST,
-							 __ATOMIC_RELAXED))
+			if (!__atomic_compare_exchange_n((uint64_t *)w->entry[i], &old, new, false,
+							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 				return false;
 		} else {
 			uint32_t old32 = (uint32_t)old;
 
-			if (!__atomic_compare_exchange_n((uint32_t *)w->entry[i], &old32, (uint32_t)new, false,
-							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+			if (!__atomic_compare_exchange_n((uint32_t *)w->entry[i], &old32,
+							 (uint32_t) new, false, __ATOMIC_SEQ_CST,
+							 __ATOMIC_RELAXED))
 				return false;
 		}
 	}
 	return true;
 }
 
-int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_t *gpa, uint32_t *error)
+int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_t *gpa,
+	       uint32_t *error)
 {
 	bool fetch_bit = ((r->cr4 & CR4_PAE) && (r->efer & EFER_NXE)) || (r->cr4 & CR4_SMEP);
 
@@ -215,7 +219,8 @@ int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_
 		if (!cause)
 			cause = check_rights(&w, access);
 		if (cause) {
-			*error = (cause & ~FAULT) | (access & WALK_WRITE) | (r->cpl == 3 ? PF_USER : 0) |
+			*error = (cause & ~FAULT) | (access & WALK_WRITE) |
+				 (r->cpl == 3 ? PF_USER : 0) |
 				 (fetch_bit ? access & WALK_FETCH : 0);
 			return -EFAULT;
 		}

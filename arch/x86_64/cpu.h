@@ -134,6 +134,22 @@ static inline void xsetbv(uint32_t i, uint64_t v)
 	asm volatile("xsetbv" : : "c"(i), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
+/*
+ * The guest's PKRU, live in the processor while its vCPU is on this CPU. The instruction needs CR4.PKE, which means
+ * nothing for our own pages: they are supervisor pages.
+ */
+static inline uint32_t guest_pkru(void)
+{
+	const uint64_t pke = 1ull << 22;
+	uint64_t cr4 = read_cr4();
+	uint32_t lo, hi;
+
+	write_cr4(cr4 | pke);
+	asm volatile(".byte 0x0f, 0x01, 0xee" : "=a"(lo), "=d"(hi) : "c"(0)); /* RDPKRU */
+	write_cr4(cr4);
+	return lo;
+}
+
 static inline void cli(void)
 {
 	asm volatile("cli" : : : "memory");
