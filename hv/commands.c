@@ -230,17 +230,6 @@ static void set_tracing(bool on)
 		vcpu_get(i)->stats->tracing = on;
 }
 
-void trace_dump(const struct vcpu *v, unsigned entries, void (*print)(const struct vcpu *v, const struct trace_entry *t))
-{
-	const struct vcpu_stats *s = v->stats;
-	uint32_t have = s->head < TRACE_ENTRIES ? s->head : TRACE_ENTRIES;
-
-	if (entries > have)
-		entries = have;
-	for (uint32_t i = s->head - entries; i != s->head; i++)
-		print(v, &s->trace[i & (TRACE_ENTRIES - 1)]);
-}
-
 static bool trace_first;
 
 static void print_entry(const struct vcpu *v, const struct trace_entry *t)

@@ -41,6 +41,9 @@ uint64_t acpi_tables_build(void *tables, const struct acpi_config *c);
 struct linux_entry {
 	uint64_t rip;       /* 32-bit entry point */
 	uint64_t boot_params;
+	uint64_t gdt_base;  /* flat GDT for the 32-bit protocol: 10h code, 18h data */
+	uint32_t gdt_limit;
+	uint64_t stack;     /* top of a small stack in guest RAM */
 };
 int linux_prepare(const struct handoff *h, const struct guest_map *m, uint64_t rsdp, struct linux_entry *e);
 

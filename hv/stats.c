@@ -32,3 +32,15 @@ void vcpu_exit_end(struct vcpu *v)
 		s->head++;
 	}
 }
+
+void trace_dump(const struct vcpu *v, unsigned entries,
+		void (*print)(const struct vcpu *v, const struct trace_entry *t))
+{
+	const struct vcpu_stats *s = v->stats;
+	uint32_t have = s->head < TRACE_ENTRIES ? s->head : TRACE_ENTRIES;
+
+	if (entries > have)
+		entries = have;
+	for (uint32_t i = s->head - entries; i != s->head; i++)
+		print(v, &s->trace[i & (TRACE_ENTRIES - 1)]);
+}

@@ -37,3 +37,8 @@ static inline unsigned stats_reason(unsigned slot) /* inverse; SVM's 0x400-0x403
 {
 	return slot < STATS_REASONS - 4 ? slot : 0x400 + (slot - (STATS_REASONS - 4));
 }
+
+struct vcpu;
+/* The latest `entries` exits of a vCPU, oldest first. */
+void trace_dump(const struct vcpu *v, unsigned entries,
+		void (*print)(const struct vcpu *v, const struct trace_entry *t));
