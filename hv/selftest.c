@@ -5,7 +5,7 @@
 #include "arch/x86_64/arch.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
-#include "hv/node.h"
+#include "hv/platform.h"
 #include "hv/unit.h"
 
 #define IMAGE_PAGES_PER_UNIT 3 /* a vCPU's section, the largest, is under 12 KiB */

@@ -107,6 +107,7 @@ struct vcpu_ops {
 	void (*cpu_disable)(void);
 	int (*create)(struct vcpu *v);
 	void (*reset)(struct vcpu *v);   /* registers to their power-on/INIT values; lapic excluded */
+	void (*sipi)(struct vcpu *v, uint8_t vector); /* start-up address of a SIPI: CS base vector << 12, RIP 0 */
 	/* Enter the guest until the next exit and handle the exit. Called with all requests served, interrupts off. Does
 	 * event injection (vcpu_prepare_entry tells what), TSC offset, the physical timer for host tick `deadline`. */
 	void (*run)(struct vcpu *v, uint64_t deadline);
