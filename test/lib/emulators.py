@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The emulated machines: how each is configured and started, and how it tells that the guest powered off."""
+import fcntl
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import tty
+
+import media
+from relay import STATUS_OFF
+
+QEMU = "qemu-system-x86_64"
+BOCHS_IPS = 50000000
+OVMF = "/usr/share/OVMF"
+VGA_BIOS = "/usr/share/bochs/VGABIOS-lgpl-latest"
+
+
+class SetupError(Exception):
+    """The machine can't be built as asked; one line for the user."""
+
+
+def _need(path, package):
+    if not os.path.exists(path):
+        raise SetupError(f"no {path} (package {package}; run make setup)")
+    return path
+
+
+class Machine:
+    """What relay.run() needs to know. output_fd and input_fd carry the serial line."""
+
+    marks = {}
+    child_stdin = subprocess.DEVNULL
+
+    def __init__(self, options, run_dir):
+        self.options = options
+        self.run_dir = run_dir
+        self.log = os.path.join(run_dir, "emulator.log")
+        self.child_stderr = open(self.log, "wb")
+        self.child_stdout = self.child_stderr
+
+    def path(self, name):
+        return os.path.join(self.run_dir, name)
+
+    def started(self, process):
+        """Called once the emulator runs."""
+
+    def last_words(self):
+        with open(self.log, errors="replace") as f:
+            return "".join(f.readlines()[-10:])
+
+
+def nested_kvm():
+    """Does KVM here offer its guests VT-x or AMD-V? An openable /dev/kvm proves nothing: ask for the CPUID it supports."""
+    KVM_GET_SUPPORTED_CPUID, ENTRY, MAX = 0xC008AE05, struct.Struct("=10I"), 256
+    try:
+        fd = os.open("/dev/kvm", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        buffer = bytearray(struct.pack("=2I", MAX, 0)) + bytearray(ENTRY.size * MAX)
+        fcntl.ioctl(fd, KVM_GET_SUPPORTED_CPUID, buffer)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    count = struct.unpack_from("=I", buffer)[0]
+    for i in range(count):
+        function, _, _, _, _, ecx, *_ = ENTRY.unpack_from(buffer, 8 + i * ENTRY.size)
+        if (function == 1 and ecx & 1 << 5) or (function == 0x80000001 and ecx & 1 << 2):
+            return True
+    return False
+
+
+class Qemu(Machine):
+    """q35 with OVMF; serial line on the process's stdin and stdout."""
+
+    child_stdin = subprocess.PIPE
+
+    def __init__(self, options, run_dir):
+        super().__init__(options, run_dir)
+        self.child_stdout = subprocess.PIPE
+        if options.accel == "kvm" and not nested_kvm():
+            raise SetupError("--accel kvm: this host's KVM gives its guests neither VT-x nor AMD-V")
+        cpu = options.cpu if options.accel == "tcg" else "host,-hypervisor"
+        code = _need(f"{OVMF}/OVMF_CODE_4M.fd", "ovmf")
+        shutil.copy(_need(f"{OVMF}/OVMF_VARS_4M.fd", "ovmf"), self.path("vars.fd"))
+        self.command = [
+            *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
+            *("-machine", f"q35,accel={options.accel}", "-cpu", cpu),
+            *("-smp", str(options.cpus), "-m", str(options.memory)),
+            *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
+            *("-drive", f"if=pflash,format=raw,unit=1,file={self.path('vars.fd')}"),
+            *("-chardev", "stdio,id=console,signal=off,mux=off", "-serial", "chardev:console"),
+        ]
+        if options.icount:
+            self.command += ["-icount", "shift=0,sleep=off"]
+        if options.boot == "ipxe":
+            self._net_boot()
+        else:
+            esp = media.make_esp(options, run_dir)
+            self.command += ["-drive", f"if=none,id=esp,format=raw,file={esp}", "-device", "ide-hd,drive=esp,bootindex=0"]
+        self.command += options.emu_arg
+
+    def _net_boot(self):
+        media.make_tftp(self.options, self.run_dir)
+        rom = _need("/usr/lib/ipxe/qemu/efi-e1000.rom", "ipxe-qemu")
+        self.command += [
+            *("-netdev", f"user,id=boot,tftp={self.path('tftp')},bootfile=boot.ipxe"),
+            *("-device", f"e1000,netdev=boot,bootindex=0,romfile={rom},mac=52:54:00:00:00:01"),
+        ]
+
+    def started(self, process):
+        self.output_fd = process.stdout.fileno()
+        self.input_fd = process.stdin.fileno()
+
+    def powered_off(self, status):
+        return status == 0
+
+
+class Bochs(Machine):
+    """i440FX with OVMF and an ESP on the first disk; serial line on a pseudo-terminal."""
+
+    def __init__(self, options, run_dir):
+        super().__init__(options, run_dir)
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        self._slave = slave  # kept open: a pty without one reads as closed
+        self.output_fd = self.input_fd = master
+        if options.bare:
+            # Without ACPI tables a bare kernel can't power off; it says that it would.
+            self.marks = {b"reboot: System halted": STATUS_OFF, b"reboot: Power down": STATUS_OFF}
+        with open(self.path("ovmf.fd"), "wb") as f:
+            for part in ("OVMF_VARS.fd", "OVMF_CODE.fd"):
+                with open(_need(f"{OVMF}/{part}", "ovmf"), "rb") as p:
+                    shutil.copyfileobj(p, f)
+        esp = media.make_esp(options, run_dir)
+        cylinders = os.path.getsize(esp) // media.CYLINDER
+        lines = [
+            f"cpu: model={options.cpu}, count={options.cpus}, ips={BOCHS_IPS}, reset_on_triple_fault=1",
+            f"memory: guest={options.memory}, host={options.memory}",
+            f"romimage: file={self.path('ovmf.fd')}",
+            f"vgaromimage: file={_need(VGA_BIOS, 'bochsbios')}",
+            "plugin_ctrl: speaker=0",
+            "display_library: rfb, options=\"timeout=0\"",
+            "clock: sync=none, time0=1700000000",
+            f"com1: enabled=1, mode=term, dev={os.ttyname(slave)}",
+            "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
+            f"ata0-master: type=disk, path={esp}, mode=flat, cylinders={cylinders}, heads=16, spt=63",
+            "boot: disk",
+            f"log: {self.path('bochs.log')}",
+            "panic: action=fatal",
+            "error: action=report",
+            "info: action=report",
+            "debug: action=ignore",
+            *options.emu_arg,
+        ]
+        with open(self.path("bochsrc"), "w") as f:
+            f.write("\n".join(lines) + "\n")
+        with open(self.path("go"), "w") as f:
+            f.write("c\nq\n")
+        self.command = ["bochs", "-q", "-f", self.path("bochsrc"), "-rc", self.path("go")]
+
+    def powered_off(self, status):
+        with open(self.path("bochs.log"), errors="replace") as f:
+            return re.search("soft power off", f.read()) is not None
+
+    def last_words(self):
+        with open(self.path("bochs.log"), errors="replace") as f:
+            return "".join(f.readlines()[-20:])
+
+
+MACHINES = {"qemu": Qemu, "bochs": Bochs}

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a node boots from: a TFTP directory with an iPXE script, or an EFI system partition."""
+import os
+import subprocess
+
+from relay import FIRMWARE
+
+SECTOR = 512
+CYLINDER = 16 * 63 * SECTOR  # heads * sectors, as told to Bochs
+SLACK = 4 << 20
+FAT16_MAX = 256 << 20
+
+
+def config_lines(options):
+    """The keys of Stasis's configuration, in the order in which they are given."""
+    keys = {"kernel": "vmlinuz", "initrd": "initrd", "append": f'"{options.append}"'}
+    extra = []
+    for c in options.config:
+        key, value = c.split("=", 1)
+        if key in keys:
+            keys[key] = value
+        else:
+            extra.append(f"{key}={value}")
+    return [f"{k}={v}" for k, v in keys.items()] + extra
+
+
+def make_tftp(options, run_dir):
+    directory = os.path.join(run_dir, "tftp")
+    os.mkdir(directory)
+    link = {"vmlinuz": options.kernel, "initrd": options.initrd}
+    if options.bare:
+        script = [f"kernel vmlinuz initrd=initrd {options.append}", "initrd initrd"]
+    else:
+        link["stasis.efi"] = options.image
+        script = ["kernel stasis.efi " + " ".join(config_lines(options)), "initrd vmlinuz", "initrd initrd"]
+    for name, target in link.items():
+        os.symlink(os.path.realpath(target), os.path.join(directory, name))
+    script = ["#!ipxe", *script, "boot ||", f"echo {FIRMWARE.decode()}", "prompt"]
+    with open(os.path.join(directory, "boot.ipxe"), "w") as f:
+        f.write("\n".join(script) + "\n")
+
+
+def _startup(options):
+    """For the EFI shell, which runs it when there is no (or no longer a) boot application."""
+    lines = ["@echo -off", "fs0:"]
+    if options.before:
+        lines.append("before.efi")
+    if options.bare:
+        lines.append(f"vmlinuz initrd=\\initrd {options.append}")
+    elif options.before:
+        lines.append("stasis.efi")
+    lines.append(f"echo {FIRMWARE.decode()}")
+    return "\r\n".join(lines) + "\r\n"
+
+
+def make_esp(options, run_dir):
+    files = {"vmlinuz": options.kernel, "initrd": options.initrd}
+    if options.before:
+        files["before.efi"] = options.before
+        files["stasis.efi"] = options.image
+    elif not options.bare:
+        files["EFI/BOOT/BOOTX64.EFI"] = options.image
+    texts = {"startup.nsh": _startup(options)}
+    if not options.bare:
+        # The configuration lies beside the image.
+        beside = "" if options.before else "EFI/BOOT/"
+        texts[beside + "stasis.cfg"] = "\n".join(config_lines(options)) + "\n"
+    for name, text in texts.items():
+        path = os.path.join(run_dir, os.path.basename(name))
+        with open(path, "w") as f:
+            f.write(text)
+        files[name] = path
+
+    size = sum(os.path.getsize(p) for p in files.values()) + SLACK
+    size = max(size, 64 << 20)
+    cylinders = size // CYLINDER + 1
+    image = os.path.join(run_dir, "esp.img")
+    with open(image, "wb") as f:
+        f.truncate(cylinders * CYLINDER)
+    fat = "16" if size < FAT16_MAX else "32"
+    _run("mkfs.fat", "-F", fat, "-g", "16/63", image)
+    _run("mmd", "-i", image, "::EFI", "::EFI/BOOT")
+    for name, path in files.items():
+        _run("mcopy", "-i", image, os.path.realpath(path), f"::{name}")
+    return image
+
+
+def _run(*command):
+    env = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
+    subprocess.run(command, check=True, capture_output=True, env=env)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of test/node."""
+import argparse
+import os
+
+from paths import STASIS
+
+QEMU_CPU = "EPYC,-hypervisor,+svm,+npt"
+BOCHS_CPU = "broadwell_ult"
+
+
+def parser():
+    p = argparse.ArgumentParser(prog="node", description="Boot one node in an emulator; its serial console is stdin and stdout.")
+    p.add_argument("--emu", choices=("qemu", "bochs"), default="qemu", help="qemu: AMD-V; bochs: VT-x (default qemu)")
+    p.add_argument("--cpus", type=int, default=1, metavar="N")
+    p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="of the emulated machine (default 1024)")
+    p.add_argument("--kernel", required=True, metavar="FILE", help="the guest's bzImage")
+    p.add_argument("--initrd", required=True, metavar="FILE")
+    p.add_argument("--append", default="console=ttyS0,115200", metavar="STR", help="the guest's command line")
+    p.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a key of Stasis's configuration")
+    p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
+    p.add_argument("--boot", choices=("ipxe", "esp"), help="default: qemu ipxe, bochs esp")
+    p.add_argument("--icount", action="store_true", help="QEMU's deterministic time; one CPU only")
+    p.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="kvm: where the host offers nested virtualization")
+    p.add_argument("--bare", action="store_true", help="without Stasis: kernel and initrd on the same machine")
+    p.add_argument("--timeout", type=float, metavar="S", help="host seconds until the run is ended with status 124")
+    p.add_argument("--image", default=STASIS, metavar="FILE", help="the EFI application (default build/stasis.efi)")
+    p.add_argument("--before", metavar="FILE", help="an EFI application to run first (esp only)")
+    p.add_argument("--emu-arg", action="append", default=[], metavar="ARG", help="one more argument (bochs: bochsrc line)")
+    return p
+
+
+def parse(argv):
+    p = parser()
+    o = p.parse_args(argv)
+    o.boot = o.boot or ("ipxe" if o.emu == "qemu" else "esp")
+    o.cpu = o.cpu or (QEMU_CPU if o.emu == "qemu" else BOCHS_CPU)
+    if o.cpus < 1 or o.memory < 64:
+        p.error("--cpus is 1 or more, --memory 64 or more")
+    if o.icount and (o.emu != "qemu" or o.cpus != 1 or o.accel != "tcg"):
+        p.error("--icount is for QEMU's TCG with one CPU (Bochs is deterministic anyway)")
+    if o.emu == "bochs" and o.boot != "esp":
+        p.error("bochs boots from an ESP only: iPXE's DHCP does not get through there")
+    if o.before and o.boot != "esp":
+        p.error("--before needs --boot esp")
+    for c in o.config:
+        if "=" not in c:
+            p.error(f"--config {c}: KEY=VALUE is wanted")
+    for name in ("kernel", "initrd") + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
+        if not os.path.isfile(getattr(o, name)):
+            p.error(f"--{name} {getattr(o, name)}: no such file" + (" (run make)" if name == "image" else ""))
+    return o

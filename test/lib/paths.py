@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the repository and its build products are."""
+import os
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
+BUILD = os.environ.get("BUILD") or os.path.join(ROOT, "build")
+STASIS = os.path.join(BUILD, "stasis.efi")
+KERNEL = os.path.join(BUILD, "guest", "vmlinuz")
+INITRD = os.path.join(BUILD, "guest", "initrd.gz")
+INITRD_KEXEC = os.path.join(BUILD, "guest", "initrd-kexec.gz")
+INSTALLER_KERNEL = os.path.join(BUILD, "guest", "di-vmlinuz")
+INSTALLER_INITRD = os.path.join(BUILD, "guest", "di-initrd.gz")
