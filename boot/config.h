@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Configuration: key=value, from the image's load options and from stasis.cfg. Pure: text in,
+ * struct config out. The keys, with defaults and examples, are in docs/boot.md; the table of them
+ * is in config.c.
+ *
+ * Use: config_init, then config_options (if there are any), then config_file (if there is one),
+ * then config_finish. A key given in the options overrides the file's. Every function returns 0, or
+ * -1 with one line in e->text of the form "what is wrong: what to do" (printable ASCII, no
+ * newline).
+ */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include "boot/handoff.h"
+
+#define CONFIG_NAME_MAX	 256   /* file names, NUL included */
+#define CONFIG_FILE_MAX	 16384 /* bytes of a stasis.cfg */
+#define CONFIG_FILE_NAME "stasis.cfg"
+
+struct config {
+	char kernel[CONFIG_NAME_MAX];
+	char initrd[CONFIG_NAME_MAX]; /* empty: none */
+	char append[HANDOFF_CMDLINE];
+	uint32_t cpus;	    /* 0 = all */
+	uint32_t on_reset;  /* enum reset_action */
+	uint64_t memory;    /* bytes, 0 = all */
+	uint64_t hv_base;   /* HV_ALIGN multiple */
+	uint64_t hv_memory; /* bytes, HV_ALIGN multiple */
+	uint16_t console_port;
+	uint32_t console_baud; /* 0: as the firmware set it */
+	uint32_t n_nics;
+	struct nic_config nics[HANDOFF_MAX_NICS];
+	char options[HANDOFF_CMDLINE]; /* the keys in force, as given */
+	uint32_t given;		       /* bit per entry of the key table, for overriding */
+};
+
+struct config_error {
+	char text[160];
+};
+
+void config_init(struct config *c);
+
+/* `text`: "image-name key=value ...", NUL-terminated. The first word is skipped unless it is a
+ * key=value itself. */
+int config_options(struct config *c, const char *text, struct config_error *e);
+
+/* `text`: `size` bytes of a stasis.cfg, one key=value per line, # comments. */
+int config_file(struct config *c, const char *text, size_t size, struct config_error *e);
+
+/* What can only be checked when everything was read: is there a kernel? */
+int config_finish(struct config *c, struct config_error *e);
