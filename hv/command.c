@@ -62,10 +62,11 @@ static int take_json(int argc, char **argv, bool *json)
 static void usage(const struct command *c, bool json)
 {
 	if (json)
-		out("{\"version\":%d,\"error\":\"usage: %s%s%s [--json]\"}\n", COMMAND_JSON_VERSION, c->name,
-		    *c->args ? " " : "", c->args);
+		out("{\"version\":%d,\"error\":\"usage: %s%s%s [--json]\"}\n", COMMAND_JSON_VERSION,
+		    c->name, *c->args ? " " : "", c->args);
 	else
-		out("usage: %s%s%s [--json]\n       %s\n", c->name, *c->args ? " " : "", c->args, c->what);
+		out("usage: %s%s%s [--json]\n       %s\n", c->name, *c->args ? " " : "", c->args,
+		    c->what);
 }
 
 void command_run(char *line)

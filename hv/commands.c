@@ -78,10 +78,12 @@ static void status_json(void)
 {
 	const struct guest_map *m = guest_memory_map();
 
-	out(HEAD "\"state\":\"%s\",\"frozen_ns\":%llu,\"backend\":\"%s\",\"virtual_ns\":%llu,", state_name(),
-	    (ull)ticks_to_ns(freeze_host_ticks()), vcpu_ops->name, (ull)node_now().v);
-	out("\"guest_memory\":%llu,\"hypervisor_base\":%llu,\"hypervisor_memory\":%llu,\"hypervisor_free\":%llu,",
-	    (ull)m->ram_bytes, (ull)m->hv_base, (ull)m->hv_size, (ull)(pages_free_count() * PAGE_SIZE));
+	out(HEAD "\"state\":\"%s\",\"frozen_ns\":%llu,\"backend\":\"%s\",\"virtual_ns\":%llu,",
+	    state_name(), (ull)ticks_to_ns(freeze_host_ticks()), vcpu_ops->name, (ull)node_now().v);
+	out("\"guest_memory\":%llu,\"hypervisor_base\":%llu,\"hypervisor_memory\":%llu,"
+	    "\"hypervisor_free\":%llu,",
+	    (ull)m->ram_bytes, (ull)m->hv_base, (ull)m->hv_size,
+	    (ull)(pages_free_count() * PAGE_SIZE));
 	out("\"units\":%u,\"ended\":", unit_count());
 	if (node_guest_ended())
 		out_json_string(node_guest_ended());
@@ -93,8 +95,9 @@ static void status_json(void)
 	for (unsigned i = 0; i < vcpu_count(); i++) {
 		const struct vcpu *v = vcpu_get(i);
 
-		out("%s{\"cpu\":%u,\"apic_id\":%u,\"activity\":\"%s\",\"exits\":%llu,\"hypervisor_ns\":%llu}", i ? "," : "",
-		    i, (unsigned)v->lapic.id, activity_name(v), (ull)total_exits(v),
+		out("%s{\"cpu\":%u,\"apic_id\":%u,\"activity\":\"%s\",\"exits\":%llu,\"hypervisor_"
+		    "ns\":%llu}",
+		    i ? "," : "", i, (unsigned)v->lapic.id, activity_name(v), (ull)total_exits(v),
 		    (ull)ticks_to_ns(total_ticks(v)));
 	}
 	out("]}\n");
@@ -113,14 +116,16 @@ static void status_text(void)
 	out("\nuptime      %llu.%03llu s of virtual time\n", (ull)(ms / 1000), (ull)(ms % 1000));
 	out("back end    %s, %u CPUs, TSC %llu.%03llu MHz (%s)\n", vcpu_ops->name, vcpu_count(),
 	    (ull)(tsc_hz() / 1000000), (ull)(tsc_hz() / 1000 % 1000), tsc_source());
-	out("memory      guest %llu MiB; hypervisor %llu MiB at 0x%llx, %llu MiB free\n", (ull)(m->ram_bytes >> 20),
-	    (ull)(m->hv_size >> 20), (ull)m->hv_base, (ull)(pages_free_count() * PAGE_SIZE >> 20));
+	out("memory      guest %llu MiB; hypervisor %llu MiB at 0x%llx, %llu MiB free\n",
+	    (ull)(m->ram_bytes >> 20), (ull)(m->hv_size >> 20), (ull)m->hv_base,
+	    (ull)(pages_free_count() * PAGE_SIZE >> 20));
 	out("units       %u\n", unit_count());
 	for (unsigned i = 0; i < vcpu_count(); i++) {
 		const struct vcpu *v = vcpu_get(i);
 
-		out("cpu %-3u     APIC ID %u, %s, %llu exits, %llu ms in the hypervisor\n", i, (unsigned)v->lapic.id,
-		    activity_name(v), (ull)total_exits(v), (ull)(ticks_to_ns(total_ticks(v)) / 1000000));
+		out("cpu %-3u     APIC ID %u, %s, %llu exits, %llu ms in the hypervisor\n", i,
+		    (unsigned)v->lapic.id, activity_name(v), (ull)total_exits(v),
+		    (ull)(ticks_to_ns(total_ticks(v)) / 1000000));
 	}
 }
 
@@ -142,9 +147,10 @@ static int cmd_time(int argc, char **argv, bool json)
 	if (argc)
 		return -EINVAL;
 	if (json) {
-		out(HEAD "\"virtual_ns\":%llu,\"virtual_ticks\":%llu,\"running\":%s,\"tsc_hz\":%llu,\"tsc_source\":\"%s\",\"skew\":[",
-		    (ull)node_now().v, (ull)node_ticks(), node_clock.running ? "true" : "false", (ull)tsc_hz(),
-		    tsc_source());
+		out(HEAD "\"virtual_ns\":%llu,\"virtual_ticks\":%llu,\"running\":%s,\"tsc_hz\":%"
+			 "llu,\"tsc_source\":\"%s\",\"skew\":[",
+		    (ull)node_now().v, (ull)node_ticks(), node_clock.running ? "true" : "false",
+		    (ull)tsc_hz(), tsc_source());
 		for (unsigned i = 0; i < vcpu_count(); i++)
 			out("%s%lld", i ? "," : "", (long long)vcpu_get(i)->cpu->tsc_skew);
 		out("]}\n");
@@ -166,11 +172,13 @@ static void exits_of(const struct vcpu *v, bool json, bool *first)
 		if (!n)
 			continue;
 		if (json)
-			out("%s{\"cpu\":%u,\"reason\":\"%s\",\"number\":%u,\"count\":%llu,\"ticks\":%llu}", *first ? "" : ",",
-			    v->index, vcpu_ops->exit_name(stats_reason(i)), stats_reason(i), (ull)n, (ull)ticks);
+			out("%s{\"cpu\":%u,\"reason\":\"%s\",\"number\":%u,\"count\":%llu,"
+			    "\"ticks\":%llu}",
+			    *first ? "" : ",", v->index, vcpu_ops->exit_name(stats_reason(i)),
+			    stats_reason(i), (ull)n, (ull)ticks);
 		else
-			out("%3u  %-28s %12llu %10llu\n", v->index, vcpu_ops->exit_name(stats_reason(i)), (ull)n,
-			    (ull)(ticks / n));
+			out("%3u  %-28s %12llu %10llu\n", v->index,
+			    vcpu_ops->exit_name(stats_reason(i)), (ull)n, (ull)(ticks / n));
 		*first = false;
 	}
 }
@@ -190,7 +198,9 @@ static int cmd_exits(int argc, char **argv, bool json)
 			out(HEAD "\"reset\":true}\n");
 		return 0;
 	}
-	out(json ? HEAD "\"virtual_ns\":%llu,\"exits\":[" : "at %llu ns of virtual time\ncpu  reason                              count mean ticks\n",
+	out(json ? HEAD "\"virtual_ns\":%llu,\"exits\":["
+		 : "at %llu ns of virtual time\ncpu  reason                              count "
+		   "mean ticks\n",
 	    (ull)node_now().v);
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		exits_of(vcpu_get(i), json, &first);
@@ -240,8 +250,9 @@ static void print_entry(const struct vcpu *v, const struct trace_entry *t)
 
 static void print_entry_json(const struct vcpu *v, const struct trace_entry *t)
 {
-	out("%s{\"cpu\":%u,\"tsc\":%llu,\"reason\":\"%s\",\"rip\":%llu,\"info\":%llu,\"ticks\":%u}", trace_first ? "" : ",",
-	    v->index, (ull)t->tsc, vcpu_ops->exit_name(t->reason), (ull)t->rip, (ull)t->info, (unsigned)t->ticks);
+	out("%s{\"cpu\":%u,\"tsc\":%llu,\"reason\":\"%s\",\"rip\":%llu,\"info\":%llu,\"ticks\":%u}",
+	    trace_first ? "" : ",", v->index, (ull)t->tsc, vcpu_ops->exit_name(t->reason),
+	    (ull)t->rip, (ull)t->info, (unsigned)t->ticks);
 	trace_first = false;
 }
 
@@ -279,12 +290,15 @@ static int cmd_trace(int argc, char **argv, bool json)
 
 static void roundtrip_failed(const struct roundtrip_result *r, int err, bool json)
 {
-	const char *what = r->what ? r->what : err == -EBUSY ? "the node is frozen: thaw first" : "not enough memory";
+	const char *what = r->what	   ? r->what
+			   : err == -EBUSY ? "the node is frozen: thaw first"
+					   : "not enough memory";
 
 	if (json)
 		out(HEAD "\"ok\":false,\"error\":\"%s\",\"section\":\"%s\"}\n", what, r->section);
 	else
-		out("roundtrip: FAILED: %s%s%s\n", what, r->section[0] ? ": section " : "", r->section);
+		out("roundtrip: FAILED: %s%s%s\n", what, r->section[0] ? ": section " : "",
+		    r->section);
 }
 
 static int cmd_selftest(int argc, char **argv, bool json)
@@ -312,11 +326,12 @@ static int cmd_selftest(int argc, char **argv, bool json)
 			longest = r.frozen_ns;
 	}
 	if (json)
-		out(HEAD "\"ok\":true,\"times\":%lu,\"units\":%u,\"bytes\":%u,\"longest_ns\":%llu}\n", times, r.units,
-		    (unsigned)r.bytes, (ull)longest);
+		out(HEAD
+		    "\"ok\":true,\"times\":%lu,\"units\":%u,\"bytes\":%u,\"longest_ns\":%llu}\n",
+		    times, r.units, (unsigned)r.bytes, (ull)longest);
 	else
-		out("roundtrip: ok, %lu times, %u units, %u bytes, at most %llu us\n", times, r.units,
-		    (unsigned)r.bytes, (ull)(longest / 1000));
+		out("roundtrip: ok, %lu times, %u units, %u bytes, at most %llu us\n", times,
+		    r.units, (unsigned)r.bytes, (ull)(longest / 1000));
 	return 0;
 }
 
@@ -338,7 +353,8 @@ static int cmd_freeze(int argc, char **argv, bool json)
 	if (argc)
 		return -EINVAL;
 	err = freeze_now();
-	report_state(json, err, err == -EALREADY ? "already frozen" : "a CPU did not park; the node runs on");
+	report_state(json, err,
+		     err == -EALREADY ? "already frozen" : "a CPU did not park; the node runs on");
 	return 0;
 }
 
@@ -382,10 +398,11 @@ static int cmd_version(int argc, char **argv, bool json)
 	if (argc)
 		return -EINVAL;
 	if (json)
-		out(HEAD "\"stasis\":\"%s\",\"backend\":\"%s\",\"state_format\":%d}\n", STASIS_VERSION, vcpu_ops->name,
-		    STATE_VERSION);
+		out(HEAD "\"stasis\":\"%s\",\"backend\":\"%s\",\"state_format\":%d}\n",
+		    STASIS_VERSION, vcpu_ops->name, STATE_VERSION);
 	else
-		out("stasis %s, %s back end, state format %d\n", STASIS_VERSION, vcpu_ops->name, STATE_VERSION);
+		out("stasis %s, %s back end, state format %d\n", STASIS_VERSION, vcpu_ops->name,
+		    STATE_VERSION);
 	return 0;
 }
 
@@ -401,8 +418,8 @@ static int cmd_help(int argc, char **argv, bool json)
 		if (argc && strcmp(argv[0], c->name) != 0)
 			continue;
 		if (json)
-			out("%s{\"name\":\"%s\",\"args\":\"%s\",\"what\":\"%s\"}", shown++ ? "," : "", c->name, c->args,
-			    c->what);
+			out("%s{\"name\":\"%s\",\"args\":\"%s\",\"what\":\"%s\"}",
+			    shown++ ? "," : "", c->name, c->args, c->what);
 		else
 			out("  %-9s %-18s %s\n", c->name, c->args, c->what);
 	}
@@ -421,7 +438,8 @@ const struct command commands[] = {
 	{"thaw", "", "let a frozen guest go on", cmd_thaw},
 	{"exits", "[reset]", "exits and their mean cost, by CPU and reason", cmd_exits},
 	{"trace", "on|off|dump [N]", "the latest exits of each CPU", cmd_trace},
-	{"selftest", "roundtrip [TIMES]", "freeze, save, destroy, load and thaw the guest's state", cmd_selftest},
+	{"selftest", "roundtrip [TIMES]", "freeze, save, destroy, load and thaw the guest's state",
+	 cmd_selftest},
 	{"log", "", "the node's log", cmd_log},
 	{"reboot", "", "reset the machine", cmd_reboot},
 	{"poweroff", "", "switch the machine off", cmd_poweroff},

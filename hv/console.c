@@ -9,9 +9,9 @@
 #include "hv/platform.h"
 #include "hv/vcpu.h"
 
-#define RX_SIZE   4096  /* powers of two */
+#define RX_SIZE	  4096 /* powers of two */
 #define HELD_SIZE 65536
-#define OUT_MAX   512
+#define OUT_MAX	  512
 
 enum mode { BOOT, GUEST, PROMPT };
 
@@ -21,11 +21,13 @@ struct ring {
 };
 
 static uint8_t rx_buf[RX_SIZE], input_buf[RX_SIZE], held_buf[HELD_SIZE];
-static struct ring rx = {rx_buf, RX_SIZE, 0, 0};       /* from the UART's interrupt to the loop, boot CPU only */
+static struct ring rx = {rx_buf, RX_SIZE, 0,
+			 0}; /* from the UART's interrupt to the loop, boot CPU only */
 static struct ring input = {input_buf, RX_SIZE, 0, 0}; /* typed for the guest, boot CPU only */
-static struct ring held = {held_buf, HELD_SIZE, 0, 0}; /* the guest's output while the prompt is open; platform_lock */
+static struct ring held = {held_buf, HELD_SIZE, 0,
+			   0}; /* the guest's output while the prompt is open; platform_lock */
 static uint64_t held_lost;
-static uint32_t mode = BOOT; /* enum mode, atomic; changed by the boot CPU only */
+static uint32_t mode = BOOT;		/* enum mode, atomic; changed by the boot CPU only */
 static bool want_tx_room, want_rx_room; /* atomic marks for the boot CPU's loop */
 static struct lineedit editor;
 
@@ -42,7 +44,8 @@ static enum mode current(void)
 	return (enum mode)__atomic_load_n(&mode, __ATOMIC_ACQUIRE);
 }
 
-/* All of it, waiting for the line where needed. Before the UART's interrupt is on, uart_write polls by itself. */
+/* All of it, waiting for the line where needed. Before the UART's interrupt is on, uart_write polls
+ * by itself. */
 static void write_all(const char *s, size_t n)
 {
 	while (n) {
@@ -118,7 +121,8 @@ void console_guest_rx_room(void)
 void console_flush(void)
 {
 	if (held_lost)
-		out("[stasis: %llu bytes of the guest's output were dropped]\n", (unsigned long long)held_lost);
+		out("[stasis: %llu bytes of the guest's output were dropped]\n",
+		    (unsigned long long)held_lost);
 	held_lost = 0;
 	while (held.head != held.tail) {
 		char c = (char)held.buf[held.tail++ & (held.size - 1)];
@@ -131,7 +135,8 @@ void console_flush(void)
 
 static void rx_byte(uint8_t byte) /* in the UART's interrupt */
 {
-	ring_put(&rx, byte); /* full: 4 KiB typed faster than the loop looks; dropped as a UART does */
+	ring_put(&rx,
+		 byte); /* full: 4 KiB typed faster than the loop looks; dropped as a UART does */
 }
 
 static void leave_prompt(void)
@@ -192,7 +197,8 @@ void console_poll(void)
 		take_input();
 	if (input.head != input.tail || __atomic_exchange_n(&want_rx_room, false, __ATOMIC_ACQ_REL))
 		feed_guest();
-	if (__atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE) && uart_room() > 0 && !freeze_wanted()) {
+	if (__atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE) && uart_room() > 0 &&
+	    !freeze_wanted()) {
 		spin_lock(&platform_lock);
 		__atomic_store_n(&want_tx_room, false, __ATOMIC_RELEASE);
 		vuart_tx_room();

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * CPUID by table: for each leaf a mask of the bits that the guest may see. A leaf without a row reads as zero.
- * The instruction is executed on the vCPU's own CPU, with the guest's XCR0 live, so that APIC IDs and XSAVE sizes are right.
+ * CPUID by table: for each leaf a mask of the bits that the guest may see. A leaf without a row
+ * reads as zero. The instruction is executed on the vCPU's own CPU, with the guest's XCR0 live, so
+ * that APIC IDs and XSAVE sizes are right.
  */
 #include "hv/cpuid.h"
 #include "arch/x86_64/arch.h"
 #include "hv/vcpu.h"
 
-#define B(n)  (1u << (n))
-#define ALL   0xffffffffu
-#define NO    0u
+#define B(n) (1u << (n))
+#define ALL  0xffffffffu
+#define NO   0u
 
 #define CR4_OSXSAVE B(18)
-#define CR4_PKE     B(22)
+#define CR4_PKE	    B(22)
 
 struct leaf {
 	uint32_t leaf;
@@ -20,39 +21,42 @@ struct leaf {
 	void (*fix)(struct vcpu *v, uint32_t sub, struct cpuid *r); /* after masking */
 };
 
-/* Leaf 1. Hidden: DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA, hypervisor; PSN, DS, ACPI, TM, PBE. */
-#define L1_ECX                                                                                     \
-	(B(0) | B(1) | B(9) | B(12) | B(13) | B(17) | B(19) | B(20) | B(21) | B(22) | B(23) | B(24) | \
-	 B(25) | B(26) | B(28) | B(29) | B(30))
-#define L1_EDX                                                                                     \
-	(0x1ffu | B(9) | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) | B(17) | B(19) | B(23) |      \
+/* Leaf 1. Hidden: DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, SDBG, xTPR, PDCM, DCA, hypervisor;
+ * PSN, DS, ACPI, TM, PBE. */
+#define L1_ECX                                                                                \
+	(B(0) | B(1) | B(9) | B(12) | B(13) | B(17) | B(19) | B(20) | B(21) | B(22) | B(23) | \
+	 B(24) | B(25) | B(26) | B(28) | B(29) | B(30))
+#define L1_EDX                                                                                   \
+	(0x1ffu | B(9) | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) | B(17) | B(19) | B(23) | \
 	 B(24) | B(25) | B(26) | B(27) | B(28))
-/* Leaf 7. Hidden: SGX, HLE, RTM, PQM, MPX, PQE, PT; WAITPKG, TME, LA57, KL, ENQCMD, SGX_LC, PKS, CET; PCONFIG, AMX, LBR, core caps. */
-#define L7_EBX                                                                                     \
-	(B(0) | B(1) | B(3) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(13) | B(16) | B(17) |      \
+/* Leaf 7. Hidden: SGX, HLE, RTM, PQM, MPX, PQE, PT; WAITPKG, TME, LA57, KL, ENQCMD, SGX_LC, PKS,
+ * CET; PCONFIG, AMX, LBR, core caps. */
+#define L7_EBX                                                                                   \
+	(B(0) | B(1) | B(3) | B(5) | B(6) | B(7) | B(8) | B(9) | B(10) | B(13) | B(16) | B(17) | \
 	 B(18) | B(19) | B(20) | B(21) | B(23) | B(24) | B(28) | B(29) | B(30) | B(31))
 #define L7_ECX                                                                                     \
-	(B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(25) |    \
+	(B(1) | B(2) | B(3) | B(6) | B(8) | B(9) | B(10) | B(11) | B(12) | B(14) | B(22) | B(25) | \
 	 B(27) | B(28))
-#define L7_EDX (B(2) | B(3) | B(4) | B(8) | B(10) | B(14) | B(23) | B(26) | B(27) | B(28) | B(29) | B(31))
+#define L7_EDX \
+	(B(2) | B(3) | B(4) | B(8) | B(10) | B(14) | B(23) | B(26) | B(27) | B(28) | B(29) | B(31))
 #define L7_1_EAX (B(4) | B(5) | B(10) | B(11) | B(12))
-/* 80000001H. Hidden: SVM, EXTAPIC, OSVW, IBS, SKINIT, WDT, LWP, TCE, NODEID_MSR, PMU extensions, DBX, MONITORX. */
-#define E1_ECX                                                                                     \
-	(B(0) | B(1) | B(4) | B(5) | B(6) | B(7) | B(8) | B(11) | B(16) | B(21) | B(22))
-#define E1_EDX                                                                                     \
-	(0x3ffu | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) | B(17) | B(20) | B(22) | B(23) |     \
+/* 80000001H. Hidden: SVM, EXTAPIC, OSVW, IBS, SKINIT, WDT, LWP, TCE, NODEID_MSR, PMU extensions,
+ * DBX, MONITORX. */
+#define E1_ECX (B(0) | B(1) | B(4) | B(5) | B(6) | B(7) | B(8) | B(11) | B(16) | B(21) | B(22))
+#define E1_EDX                                                                                    \
+	(0x3ffu | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) | B(17) | B(20) | B(22) | B(23) | \
 	 B(24) | B(25) | B(26) | B(27) | B(29) | B(30) | B(31))
 /* 80000008H EBX. Hidden: IRPERF, RDPRU, PPIN, VIRT_SSBD, CPPC. */
-#define E8_EBX                                                                                     \
-	(B(0) | B(2) | B(9) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(24) | B(26) | B(28) | \
-	 B(29) | B(30))
+#define E8_EBX                                                                                \
+	(B(0) | B(2) | B(9) | B(12) | B(14) | B(15) | B(16) | B(17) | B(18) | B(24) | B(26) | \
+	 B(28) | B(29) | B(30))
 
-#define BASIC_MAX    0x1fu
-#define EXTENDED     0x80000000u
-#define EXTENDED_MAX 0x80000021u
-#define ARAT         B(2)
+#define BASIC_MAX     0x1fu
+#define EXTENDED      0x80000000u
+#define EXTENDED_MAX  0x80000021u
+#define ARAT	      B(2)
 #define INVARIANT_TSC B(8)
-#define XSAVES       B(3)
+#define XSAVES	      B(3)
 
 static bool features[FEATURE_COUNT];
 static bool vendor_amd;
@@ -233,7 +237,8 @@ static void detect_features(void)
 	features[FEATURE_TSC_ADJUST] = l7.ebx & B(1);
 	features[FEATURE_FSGSBASE] = l7.ebx & B(0);
 	features[FEATURE_PCID] = l1.ecx & B(17);
-	features[FEATURE_SPEC_CTRL] = (l7.edx & (B(26) | B(27) | B(31))) || (e8.ebx & (B(14) | B(15) | B(24)));
+	features[FEATURE_SPEC_CTRL] =
+		(l7.edx & (B(26) | B(27) | B(31))) || (e8.ebx & (B(14) | B(15) | B(24)));
 	features[FEATURE_PRED_CMD] = (l7.edx & B(26)) || (e8.ebx & B(12));
 	features[FEATURE_FLUSH_CMD] = l7.edx & B(28);
 	features[FEATURE_ARCH_CAP] = l7.edx & B(29);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What the back ends have in common in handling exits: instructions that are carried out for the guest, and the ends. */
+/* What the back ends have in common in handling exits: instructions that are carried out for the
+ * guest, and the ends. */
 #include "arch/x86_64/arch.h"
 #include "hv/bus.h"
 #include "hv/emulate.h"
@@ -8,14 +9,14 @@
 #include "hv/platform.h"
 #include "hv/vcpu.h"
 
-#define RFLAGS_TF    (1ull << 8)
-#define CR0_PE       (1ull << 0)
-#define CR4_OSXSAVE  (1ull << 18)
+#define RFLAGS_TF   (1ull << 8)
+#define CR0_PE	    (1ull << 0)
+#define CR4_OSXSAVE (1ull << 18)
 
-#define XCR0_X87     (1ull << 0)
-#define XCR0_SSE     (1ull << 1)
-#define XCR0_AVX     (1ull << 2)
-#define XCR0_AVX512  (7ull << 5)
+#define XCR0_X87    (1ull << 0)
+#define XCR0_SSE    (1ull << 1)
+#define XCR0_AVX    (1ull << 2)
+#define XCR0_AVX512 (7ull << 5)
 
 void vcpu_skip(struct vcpu *v, unsigned len)
 {
@@ -42,8 +43,8 @@ static void report_unhandled(const struct vcpu *v, const char *what)
 	static struct log_ratelimit limit = {.burst = 5};
 
 	if (log_ratelimited(&limit))
-		log_warn("cpu%u: %s at rip 0x%llx can't be carried out: the guest gets #UD", v->index, what,
-			 (unsigned long long)v->rip);
+		log_warn("cpu%u: %s at rip 0x%llx can't be carried out: the guest gets #UD",
+			 v->index, what, (unsigned long long)v->rip);
 }
 
 void exit_io(struct vcpu *v, uint16_t port, unsigned size, bool in, bool string, unsigned len)
@@ -90,8 +91,8 @@ void exit_xsetbv(struct vcpu *v, unsigned len)
 		return;
 	}
 	vcpu_ops->get_segment(v, SEG_SS, &ss);
-	if (((vcpu_ops->get_cr(v, 0) & CR0_PE) && (ss.attr >> 5 & 3) != 0) || (uint32_t)v->gpr[RCX] != 0 ||
-	    !xcr0_valid(val)) {
+	if (((vcpu_ops->get_cr(v, 0) & CR0_PE) && (ss.attr >> 5 & 3) != 0) ||
+	    (uint32_t)v->gpr[RCX] != 0 || !xcr0_valid(val)) {
 		vcpu_inject_gp(v);
 		return;
 	}
@@ -107,8 +108,9 @@ void exit_invalid_op(struct vcpu *v)
 
 void exit_triple_fault(struct vcpu *v)
 {
-	log_warn("cpu%u: triple fault at rip 0x%llx, cr3 0x%llx, rsp 0x%llx", v->index, (unsigned long long)v->rip,
-		 (unsigned long long)vcpu_ops->get_cr(v, 3), (unsigned long long)v->gpr[RSP]);
+	log_warn("cpu%u: triple fault at rip 0x%llx, cr3 0x%llx, rsp 0x%llx", v->index,
+		 (unsigned long long)v->rip, (unsigned long long)vcpu_ops->get_cr(v, 3),
+		 (unsigned long long)v->gpr[RSP]);
 	v->activity = VCPU_SHUTDOWN;
 	node_guest_reset("triple fault");
 }
@@ -119,7 +121,8 @@ void exit_machine_check(struct vcpu *v)
 
 	(void)v;
 	rdmsr_safe(0x17a, &status); /* IA32_MCG_STATUS */
-	panic("machine check in the guest, IA32_MCG_STATUS 0x%llx: the hardware is broken; see the banks above",
+	panic("machine check in the guest, IA32_MCG_STATUS 0x%llx: the hardware is broken; see the "
+	      "banks above",
 	      (unsigned long long)status);
 }
 
@@ -127,7 +130,8 @@ void exit_host_nmi(void)
 {
 	struct vcpu *v = this_cpu()->vcpu;
 
-	/* also from NMI context, between a check of the requests and the entry: the kick makes it exit at once */
+	/* also from NMI context, between a check of the requests and the entry: the kick makes it
+	 * exit at once */
 	if (v) {
 		__atomic_fetch_or(&v->requests, VCPU_REQ_NMI, __ATOMIC_RELEASE);
 		lapic_send(v->cpu->apic_id, VECTOR_KICK);
@@ -136,9 +140,11 @@ void exit_host_nmi(void)
 
 void exit_unknown(struct vcpu *v, uint64_t reason, uint64_t info1, uint64_t info2)
 {
-	log_error("cpu%u: %s exit %llu (%s) that nothing handles, info 0x%llx 0x%llx: the guest is stopped", v->index,
-		  vcpu_ops->name, (unsigned long long)reason, vcpu_ops->exit_name((unsigned)reason),
-		  (unsigned long long)info1, (unsigned long long)info2);
+	log_error("cpu%u: %s exit %llu (%s) that nothing handles, info 0x%llx 0x%llx: the guest is "
+		  "stopped",
+		  v->index, vcpu_ops->name, (unsigned long long)reason,
+		  vcpu_ops->exit_name((unsigned)reason), (unsigned long long)info1,
+		  (unsigned long long)info2);
 	vcpu_ops->dump(v);
 	v->activity = VCPU_SHUTDOWN;
 	node_guest_reset("an exit that nothing handles");

@@ -10,9 +10,9 @@
 
 #define PARK_TIMEOUT_SECONDS 5 /* an exit is bounded; this long means a broken CPU */
 
-static uint32_t state;       /* enum freeze_state, atomic */
-static uint32_t parked;      /* CPUs parked, atomic, the boot CPU excluded */
-static uint64_t last_seen;   /* latest host tick any CPU left the guest at, atomic max */
+static uint32_t state;	   /* enum freeze_state, atomic */
+static uint32_t parked;	   /* CPUs parked, atomic, the boot CPU excluded */
+static uint64_t last_seen; /* latest host tick any CPU left the guest at, atomic max */
 static uint64_t frozen_since;
 
 enum freeze_state freeze_state(void)
@@ -29,8 +29,8 @@ static void note_time(uint64_t host)
 {
 	uint64_t seen = __atomic_load_n(&last_seen, __ATOMIC_RELAXED);
 
-	while (host > seen && !__atomic_compare_exchange_n(&last_seen, &seen, host, false, __ATOMIC_RELAXED,
-							     __ATOMIC_RELAXED))
+	while (host > seen && !__atomic_compare_exchange_n(&last_seen, &seen, host, false,
+							   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 }
 
@@ -72,8 +72,8 @@ int freeze_now(void)
 	__atomic_store_n(&state, NODE_FREEZING, __ATOMIC_RELEASE);
 	kick_others();
 	if (!wait_parked(vcpu_count() - 1)) {
-		log_error("freeze: %u of %u CPUs did not park; the node runs on", vcpu_count() - 1 - parked,
-			  vcpu_count());
+		log_error("freeze: %u of %u CPUs did not park; the node runs on",
+			  vcpu_count() - 1 - parked, vcpu_count());
 		__atomic_store_n(&state, NODE_RUNNING, __ATOMIC_RELEASE);
 		kick_others();
 		return -ETIMEDOUT;

@@ -3,9 +3,9 @@
 #include <string.h>
 #include "hv/fmt.h"
 
-#define CTRL(c) ((c) & 0x1f)
-#define ESC     0x1b
-#define DEL     0x7f
+#define CTRL(c) ((c)&0x1f)
+#define ESC	0x1b
+#define DEL	0x7f
 
 static void emits(const struct lineedit *e, const char *s)
 {
@@ -119,7 +119,9 @@ static void escape(struct lineedit *e, uint8_t byte)
 	if (e->escape_len == 3 && byte >= '0' && byte <= '9')
 		return;
 	if (e->escape_len == 4 && byte == '~')
-		byte = e->escape[2] == '3' ? '~' : e->escape[2] == '1' || e->escape[2] == '7' ? 'H' : 'F';
+		byte = e->escape[2] == '3'			    ? '~'
+		       : e->escape[2] == '1' || e->escape[2] == '7' ? 'H'
+								    : 'F';
 	e->escape_len = 0;
 	switch (byte) {
 	case 'A':

@@ -23,7 +23,8 @@ bool logbuf_next(size_t *pos, char *line, size_t size)
 
 	if (head > LOGBUF_SIZE && p < head - LOGBUF_SIZE) {
 		p = head - LOGBUF_SIZE;
-		while (p < head && ring[p & (LOGBUF_SIZE - 1)] != '\n') /* the oldest line has lost its start */
+		while (p < head &&
+		       ring[p & (LOGBUF_SIZE - 1)] != '\n') /* the oldest line has lost its start */
 			p++;
 		p++;
 	}

@@ -15,14 +15,14 @@
 #include "hv/vcpu.h"
 #include "timevirt/vclock.h"
 
-#define COM1_IRQ      4
-#define COM1_PORT     0x3f8
-#define CPUID_VMX     (1u << 5)
-#define PANIC_EXITS   16
-#define CR0_PE_ET     0x11ull
-#define RFLAGS_FIXED  2ull
-#define CODE32_ATTR   0xc09b /* present, code, readable, accessed, 32-bit, 4 KiB granularity */
-#define DATA32_ATTR   0xc093
+#define COM1_IRQ     4
+#define COM1_PORT    0x3f8
+#define CPUID_VMX    (1u << 5)
+#define PANIC_EXITS  16
+#define CR0_PE_ET    0x11ull
+#define RFLAGS_FIXED 2ull
+#define CODE32_ATTR  0xc09b /* present, code, readable, accessed, 32-bit, 4 KiB granularity */
+#define DATA32_ATTR  0xc093
 
 static struct guest_map map;
 static uint32_t cpus_go, cpus_ready; /* atomic */
@@ -71,7 +71,8 @@ static void build_memory(const struct handoff *h, void *tables)
 	if (err)
 		panic("the guest's memory map can't be built (%d)", err);
 	guest_memory_init(&map);
-	log_info("guest: %llu MiB of RAM in %u ranges", (unsigned long long)(map.ram_bytes >> 20), map.n);
+	log_info("guest: %llu MiB of RAM in %u ranges", (unsigned long long)(map.ram_bytes >> 20),
+		 map.n);
 }
 
 static void build_board(void)
@@ -93,13 +94,15 @@ static uint64_t build_tables(void *tables)
 {
 	static struct acpi_config config;
 
-	config = (struct acpi_config){.n_cpus = vcpu_count(), .pci_base = map.pci_base, .pci_end = map.pci_end};
+	config = (struct acpi_config){
+		.n_cpus = vcpu_count(), .pci_base = map.pci_base, .pci_end = map.pci_end};
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		config.apic_ids[i] = vcpu_get(i)->lapic.id;
 	return acpi_tables_build(tables, &config);
 }
 
-/* The state that the 32-bit Linux boot protocol asks for: flat protected mode, paging off, interrupts off. */
+/* The state that the 32-bit Linux boot protocol asks for: flat protected mode, paging off,
+ * interrupts off. */
 static void enter_linux(struct vcpu *v, const struct linux_entry *e)
 {
 	static struct vcpu_state s;
@@ -113,8 +116,10 @@ static void enter_linux(struct vcpu *v, const struct linux_entry *e)
 	s.rflags = RFLAGS_FIXED;
 	s.cr0 = CR0_PE_ET;
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s.seg[i] = (struct vcpu_segment){.selector = 0x18, .limit = 0xffffffff, .attr = DATA32_ATTR};
-	s.seg[SEG_CS] = (struct vcpu_segment){.selector = 0x10, .limit = 0xffffffff, .attr = CODE32_ATTR};
+		s.seg[i] = (struct vcpu_segment){
+			.selector = 0x18, .limit = 0xffffffff, .attr = DATA32_ATTR};
+	s.seg[SEG_CS] =
+		(struct vcpu_segment){.selector = 0x10, .limit = 0xffffffff, .attr = CODE32_ATTR};
 	s.gdtr.base = e->gdt_base;
 	s.gdtr.limit = e->gdt_limit;
 	err = vcpu_ops->load(v, &s);

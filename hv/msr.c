@@ -10,16 +10,27 @@
 #include "timevirt/vclock.h"
 
 enum how {
-	FAULT,   /* #GP */
-	PASS,    /* the processor's own register, live */
+	FAULT,	 /* #GP */
+	PASS,	 /* the processor's own register, live */
 	BACKEND, /* kept by the vendor back end */
-	FIXED,   /* reads give `value` */
-	HOST,    /* reads give the processor's value */
-	IGNORE,  /* writes vanish */
-	CALL,    /* rd / wr */
+	FIXED,	 /* reads give `value` */
+	HOST,	 /* reads give the processor's value */
+	IGNORE,	 /* writes vanish */
+	CALL,	 /* rd / wr */
 };
 
-enum when { ALWAYS, INTEL, AMD, IF_SPEC_CTRL, IF_PRED_CMD, IF_FLUSH_CMD, IF_ARCH_CAP, IF_TSC_ADJUST, IF_RDTSCP, IF_XSAVES };
+enum when {
+	ALWAYS,
+	INTEL,
+	AMD,
+	IF_SPEC_CTRL,
+	IF_PRED_CMD,
+	IF_FLUSH_CMD,
+	IF_ARCH_CAP,
+	IF_TSC_ADJUST,
+	IF_RDTSCP,
+	IF_XSAVES
+};
 
 struct row {
 	uint32_t first, last;
@@ -53,7 +64,9 @@ static void set_adjust(struct vcpu *v, uint64_t adjust)
 static int tsc_wr(struct vcpu *v, uint32_t msr, uint64_t val)
 {
 	(void)msr;
-	set_adjust(v, val - node_ticks()); /* SDM vol. 3, 18.17.3: a write moves TSC_ADJUST by as much */
+	set_adjust(
+		v,
+		val - node_ticks()); /* SDM vol. 3, 18.17.3: a write moves TSC_ADJUST by as much */
 	return 0;
 }
 
@@ -116,7 +129,7 @@ static int xss_wr(struct vcpu *v, uint32_t msr, uint64_t val)
 /* --- virtual MTRRs --- */
 
 #define MTRR_VAR       8u
-#define MTRRCAP        (MTRR_VAR | 1u << 8 | 1u << 10) /* 8 variable, fixed, WC */
+#define MTRRCAP	       (MTRR_VAR | 1u << 8 | 1u << 10) /* 8 variable, fixed, WC */
 #define MTRR_DEF_VALID 0xcffull
 
 static bool mtrr_type_ok(uint64_t t)
@@ -188,16 +201,23 @@ static int mtrr_wr(struct vcpu *v, uint32_t msr, uint64_t val)
 	return 0;
 }
 
-/* AMD: HWCR[24] TscFreqSel: the TSC counts at P0's rate. VM_CR: SVMDIS and LOCK. DE_CFG[1]: LFENCE serializes. */
+/* AMD: HWCR[24] TscFreqSel: the TSC counts at P0's rate. VM_CR: SVMDIS and LOCK. DE_CFG[1]: LFENCE
+ * serializes. */
 #define HWCR_TSC_FREQ_SEL (1ull << 24)
-#define VM_CR_DISABLED    0x18ull
-#define DE_CFG_LFENCE     2ull
+#define VM_CR_DISABLED	  0x18ull
+#define DE_CFG_LFENCE	  2ull
 /* MISC_ENABLE: fast strings, no BTS, no PEBS. FEATURE_CONTROL: locked, no VMX. */
-#define MISC_ENABLE_VALUE (1ull | 1ull << 11 | 1ull << 12)
+#define MISC_ENABLE_VALUE      (1ull | 1ull << 11 | 1ull << 12)
 #define FEATURE_CONTROL_LOCKED 1ull
 
-#define CONST_RO(msr, when, v) {msr, msr, when, FIXED, FAULT, v, NULL, NULL}
-#define CONST_WI(msr, when, v) {msr, msr, when, FIXED, IGNORE, v, NULL, NULL}
+#define CONST_RO(msr, when, v)                              \
+	{                                                   \
+		msr, msr, when, FIXED, FAULT, v, NULL, NULL \
+	}
+#define CONST_WI(msr, when, v)                               \
+	{                                                    \
+		msr, msr, when, FIXED, IGNORE, v, NULL, NULL \
+	}
 
 /* Sorted by number. */
 static const struct row rows[] = {
@@ -205,14 +225,16 @@ static const struct row rows[] = {
 	{MSR_IA32_PLATFORM_ID, MSR_IA32_PLATFORM_ID, INTEL, HOST, FAULT, 0, NULL, NULL},
 	{MSR_IA32_APIC_BASE, MSR_IA32_APIC_BASE, ALWAYS, CALL, CALL, 0, lapic_rd, lapic_wr},
 	CONST_RO(MSR_IA32_FEATURE_CONTROL, INTEL, FEATURE_CONTROL_LOCKED),
-	{MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, IF_TSC_ADJUST, CALL, CALL, 0, adjust_rd, adjust_wr},
+	{MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_ADJUST, IF_TSC_ADJUST, CALL, CALL, 0, adjust_rd,
+	 adjust_wr},
 	{MSR_IA32_SPEC_CTRL, MSR_IA32_SPEC_CTRL, IF_SPEC_CTRL, PASS, PASS, 0, NULL, NULL},
 	{MSR_IA32_PRED_CMD, MSR_IA32_PRED_CMD, IF_PRED_CMD, FAULT, PASS, 0, NULL, NULL},
 	CONST_WI(MSR_IA32_BIOS_UPDT_TRIG, INTEL, 0),
 	{MSR_IA32_BIOS_SIGN_ID, MSR_IA32_BIOS_SIGN_ID, ALWAYS, HOST, IGNORE, 0, NULL, NULL},
 	CONST_RO(MSR_PLATFORM_INFO, INTEL, 0),
 	CONST_RO(MSR_IA32_MTRRCAP, ALWAYS, MTRRCAP),
-	{MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES, IF_ARCH_CAP, HOST, FAULT, 0, NULL, NULL},
+	{MSR_IA32_ARCH_CAPABILITIES, MSR_IA32_ARCH_CAPABILITIES, IF_ARCH_CAP, HOST, FAULT, 0, NULL,
+	 NULL},
 	{MSR_IA32_FLUSH_CMD, MSR_IA32_FLUSH_CMD, IF_FLUSH_CMD, FAULT, PASS, 0, NULL, NULL},
 	CONST_WI(MSR_MISC_FEATURES_ENABLES, INTEL, 0),
 	{MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_EIP, ALWAYS, PASS, PASS, 0, NULL, NULL},
@@ -220,10 +242,14 @@ static const struct row rows[] = {
 	CONST_WI(MSR_IA32_MCG_STATUS, ALWAYS, 0),
 	CONST_WI(MSR_IA32_MISC_ENABLE, INTEL, MISC_ENABLE_VALUE),
 	{MSR_IA32_DEBUGCTL, MSR_IA32_DEBUGCTL, ALWAYS, BACKEND, BACKEND, 0, NULL, NULL},
-	{MSR_IA32_MTRR_PHYSBASE0, MSR_IA32_MTRR_PHYSBASE0 + 2 * MTRR_VAR - 1, ALWAYS, CALL, CALL, 0, mtrr_rd, mtrr_wr},
-	{MSR_IA32_MTRR_FIX64K_00000, MSR_IA32_MTRR_FIX64K_00000, ALWAYS, CALL, CALL, 0, mtrr_rd, mtrr_wr},
-	{MSR_IA32_MTRR_FIX16K_80000, MSR_IA32_MTRR_FIX16K_A0000, ALWAYS, CALL, CALL, 0, mtrr_rd, mtrr_wr},
-	{MSR_IA32_MTRR_FIX4K_C0000, MSR_IA32_MTRR_FIX4K_F8000, ALWAYS, CALL, CALL, 0, mtrr_rd, mtrr_wr},
+	{MSR_IA32_MTRR_PHYSBASE0, MSR_IA32_MTRR_PHYSBASE0 + 2 * MTRR_VAR - 1, ALWAYS, CALL, CALL, 0,
+	 mtrr_rd, mtrr_wr},
+	{MSR_IA32_MTRR_FIX64K_00000, MSR_IA32_MTRR_FIX64K_00000, ALWAYS, CALL, CALL, 0, mtrr_rd,
+	 mtrr_wr},
+	{MSR_IA32_MTRR_FIX16K_80000, MSR_IA32_MTRR_FIX16K_A0000, ALWAYS, CALL, CALL, 0, mtrr_rd,
+	 mtrr_wr},
+	{MSR_IA32_MTRR_FIX4K_C0000, MSR_IA32_MTRR_FIX4K_F8000, ALWAYS, CALL, CALL, 0, mtrr_rd,
+	 mtrr_wr},
 	{MSR_IA32_PAT, MSR_IA32_PAT, ALWAYS, BACKEND, BACKEND, 0, NULL, NULL},
 	{MSR_IA32_MTRR_DEF_TYPE, MSR_IA32_MTRR_DEF_TYPE, ALWAYS, CALL, CALL, 0, mtrr_rd, mtrr_wr},
 	{MSR_IA32_TSC_DEADLINE, MSR_IA32_TSC_DEADLINE, ALWAYS, CALL, CALL, 0, lapic_rd, lapic_wr},
@@ -233,35 +259,35 @@ static const struct row rows[] = {
 	{MSR_STAR, MSR_SFMASK, ALWAYS, PASS, PASS, 0, NULL, NULL},
 	{MSR_FS_BASE, MSR_KERNEL_GS_BASE, ALWAYS, PASS, PASS, 0, NULL, NULL},
 	{MSR_TSC_AUX, MSR_TSC_AUX, IF_RDTSCP, PASS, PASS, 0, NULL, NULL},
-	CONST_WI(0xc0010010, AMD, 0),                 /* SYSCFG */
+	CONST_WI(0xc0010010, AMD, 0),		      /* SYSCFG */
 	CONST_WI(0xc0010015, AMD, HWCR_TSC_FREQ_SEL), /* HWCR */
-	CONST_WI(0xc001001a, AMD, 0),                 /* TOP_MEM */
-	CONST_WI(0xc001001d, AMD, 0),                 /* TOP_MEM2 */
-	CONST_WI(0xc001001f, AMD, 0),                 /* NB_CFG1 */
-	CONST_WI(0xc0010020, AMD, 0),                 /* PATCH_LOADER */
-	CONST_WI(0xc0010055, AMD, 0),                 /* INT_PENDING */
-	CONST_WI(0xc0010058, AMD, 0),                 /* MMIO_CFG_BASE */
+	CONST_WI(0xc001001a, AMD, 0),		      /* TOP_MEM */
+	CONST_WI(0xc001001d, AMD, 0),		      /* TOP_MEM2 */
+	CONST_WI(0xc001001f, AMD, 0),		      /* NB_CFG1 */
+	CONST_WI(0xc0010020, AMD, 0),		      /* PATCH_LOADER */
+	CONST_WI(0xc0010055, AMD, 0),		      /* INT_PENDING */
+	CONST_WI(0xc0010058, AMD, 0),		      /* MMIO_CFG_BASE */
 	CONST_WI(0xc0010114, AMD, VM_CR_DISABLED),    /* VM_CR */
-	CONST_RO(0xc0010140, AMD, 0),                 /* OSVW_ID_LENGTH */
-	CONST_RO(0xc0010141, AMD, 0),                 /* OSVW_STATUS */
-	CONST_WI(0xc0011005, AMD, 0),                 /* CPUID_EXT_FEATURES */
-	CONST_WI(0xc0011020, AMD, 0),                 /* LS_CFG */
-	CONST_WI(0xc0011021, AMD, 0),                 /* IC_CFG */
-	CONST_WI(0xc0011022, AMD, 0),                 /* DC_CFG */
-	CONST_WI(0xc0011023, AMD, 0),                 /* BU_CFG / TW_CFG */
-	CONST_WI(0xc0011028, AMD, 0),                 /* FP_CFG */
+	CONST_RO(0xc0010140, AMD, 0),		      /* OSVW_ID_LENGTH */
+	CONST_RO(0xc0010141, AMD, 0),		      /* OSVW_STATUS */
+	CONST_WI(0xc0011005, AMD, 0),		      /* CPUID_EXT_FEATURES */
+	CONST_WI(0xc0011020, AMD, 0),		      /* LS_CFG */
+	CONST_WI(0xc0011021, AMD, 0),		      /* IC_CFG */
+	CONST_WI(0xc0011022, AMD, 0),		      /* DC_CFG */
+	CONST_WI(0xc0011023, AMD, 0),		      /* BU_CFG / TW_CFG */
+	CONST_WI(0xc0011028, AMD, 0),		      /* FP_CFG */
 	CONST_WI(0xc0011029, AMD, DE_CFG_LFENCE),     /* DE_CFG */
-	CONST_WI(0xc001102a, AMD, 0),                 /* BU_CFG2 / CU_CFG2 */
-	CONST_WI(0xc001102c, AMD, 0),                 /* EX_CFG / LS_CFG2 */
-	CONST_WI(0xc00110e3, AMD, 0),                 /* DE_CFG2 (Zen 2 speculation chicken bits) */
+	CONST_WI(0xc001102a, AMD, 0),		      /* BU_CFG2 / CU_CFG2 */
+	CONST_WI(0xc001102c, AMD, 0),		      /* EX_CFG / LS_CFG2 */
+	CONST_WI(0xc00110e3, AMD, 0),		      /* DE_CFG2 (Zen 2 speculation chicken bits) */
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
-#define ARCH_CAP_TSX_CTRL    (1ull << 7)
-#define ARCH_CAP_MISC_PKG    (1ull << 10)
-#define ARCH_CAP_ENERGY_FILT (1ull << 11)
-#define ARCH_CAP_XAPIC_DIS   (1ull << 21)
+#define ARCH_CAP_TSX_CTRL      (1ull << 7)
+#define ARCH_CAP_MISC_PKG      (1ull << 10)
+#define ARCH_CAP_ENERGY_FILT   (1ull << 11)
+#define ARCH_CAP_XAPIC_DIS     (1ull << 21)
 #define ARCH_CAP_FB_CLEAR_CTRL (1ull << 18)
 
 static bool applies(const struct row *r)
@@ -326,8 +352,8 @@ static int host_read(uint32_t msr, uint64_t *val)
 	if (rdmsr_safe(msr, val) != 0)
 		*val = 0;
 	if (msr == MSR_IA32_ARCH_CAPABILITIES)
-		*val &= ~(ARCH_CAP_TSX_CTRL | ARCH_CAP_MISC_PKG | ARCH_CAP_ENERGY_FILT | ARCH_CAP_XAPIC_DIS |
-			  ARCH_CAP_FB_CLEAR_CTRL);
+		*val &= ~(ARCH_CAP_TSX_CTRL | ARCH_CAP_MISC_PKG | ARCH_CAP_ENERGY_FILT |
+			  ARCH_CAP_XAPIC_DIS | ARCH_CAP_FB_CLEAR_CTRL);
 	return 0;
 }
 

@@ -6,17 +6,18 @@
 #include "hv/platform.h"
 #include "hv/vcpu.h"
 
-static uint32_t action;      /* enum node_action, atomic */
+static uint32_t action; /* enum node_action, atomic */
 static const char *reason;
-static const char *ended;    /* the guest asked for a reset, and on_reset=stop */
-static uint32_t stopped;     /* CPUs that have left virtualization, atomic */
+static const char *ended; /* the guest asked for a reset, and on_reset=stop */
+static uint32_t stopped;  /* CPUs that have left virtualization, atomic */
 
 void node_request(enum node_action a, const char *why)
 {
 	uint32_t none = NODE_NOTHING;
 
 	reason = why;
-	if (__atomic_compare_exchange_n(&action, &none, a, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (__atomic_compare_exchange_n(&action, &none, a, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_RELAXED))
 		vcpu_kick(vcpu_get(0));
 }
 
@@ -25,7 +26,8 @@ const char *node_guest_ended(void)
 	return __atomic_load_n(&ended, __ATOMIC_ACQUIRE);
 }
 
-/* A machine that resets stops all its CPUs; with on_reset=stop they stay in the hypervisor for the operator to look at. */
+/* A machine that resets stops all its CPUs; with on_reset=stop they stay in the hypervisor for the
+ * operator to look at. */
 void node_guest_reset(const char *why)
 {
 	const char *none = NULL;
@@ -34,11 +36,14 @@ void node_guest_reset(const char *why)
 		node_request(NODE_RESET, why);
 		return;
 	}
-	if (!__atomic_compare_exchange_n(&ended, &none, why, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&ended, &none, why, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
 		return;
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		vcpu_request(vcpu_get(i), VCPU_REQ_SHUTDOWN);
-	log_error("the guest reset its machine (%s); it stays stopped, as on_reset=stop says: type reboot", why);
+	log_error("the guest reset its machine (%s); it stays stopped, as on_reset=stop says: type "
+		  "reboot",
+		  why);
 }
 
 void node_guest_poweroff(void)

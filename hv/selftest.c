@@ -51,7 +51,8 @@ static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second
 		node_guest_reset("selftest: its state could not be loaded");
 		return fail(r, state_strerror(err));
 	}
-	if (save(second, size, &again) != 0 || again != r->bytes || memcmp(first, second, again) != 0)
+	if (save(second, size, &again) != 0 || again != r->bytes ||
+	    memcmp(first, second, again) != 0)
 		return fail(r, "what was loaded is not what was saved");
 	return 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* vCPUs: creation, requests from other CPUs, and the loop that each physical CPU spends its life in. */
+/* vCPUs: creation, requests from other CPUs, and the loop that each physical CPU spends its life
+ * in. */
 #include "hv/vcpu.h"
 #include <errno.h>
 #include <string.h>
@@ -144,7 +145,8 @@ static void serve_requests(struct vcpu *v)
 		v->activity = VCPU_SHUTDOWN;
 }
 
-/* Host tick of this CPU's TSC at which its earliest virtual timer is due; cached, since it needs divisions. */
+/* Host tick of this CPU's TSC at which its earliest virtual timer is due; cached, since it needs
+ * divisions. */
 static uint64_t host_deadline(struct vcpu *v)
 {
 	vns_t next = vtimerq_next(&v->cpu->timers);
@@ -225,7 +227,8 @@ static bool contributory(uint8_t vector)
 
 void vcpu_inject(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
 {
-	struct vcpu_event e = {.vector = vector, .type = EVENT_EXCEPTION, .has_error = has_error, .error = error};
+	struct vcpu_event e = {
+		.vector = vector, .type = EVENT_EXCEPTION, .has_error = has_error, .error = error};
 
 	if (v->event_pending && v->event.type == EVENT_EXCEPTION) {
 		uint8_t first = v->event.vector;
@@ -236,7 +239,8 @@ void vcpu_inject(struct vcpu *v, uint8_t vector, bool has_error, uint32_t error)
 		}
 		if ((contributory(first) && contributory(vector)) ||
 		    (first == 14 && (vector == 14 || contributory(vector))))
-			e = (struct vcpu_event){.vector = 8, .type = EVENT_EXCEPTION, .has_error = true};
+			e = (struct vcpu_event){
+				.vector = 8, .type = EVENT_EXCEPTION, .has_error = true};
 	}
 	v->event = e;
 	v->event_pending = true;

@@ -11,7 +11,7 @@
 #include "hv/vcpu.h"
 
 #define VCPU_SECTION_VERSION 1
-#define SAVED_REQUESTS       (VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_NMI)
+#define SAVED_REQUESTS	     (VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_NMI)
 
 /* What the capture holds beyond struct vcpu_state. */
 struct vcpu_extra {
@@ -57,7 +57,9 @@ static void take_over(struct vcpu *v, const struct vcpu_image *img)
 	v->nmi_pending = s->nmi_pending;
 	v->sipi_vector = s->sipi_vector;
 	/* HLT that the back end keeps in its own state is not ours to wait for */
-	v->activity = s->activity == VCPU_HLT && vcpu_ops->keeps_hlt ? VCPU_ACTIVE : (enum vcpu_activity)s->activity;
+	v->activity = s->activity == VCPU_HLT && vcpu_ops->keeps_hlt
+			      ? VCPU_ACTIVE
+			      : (enum vcpu_activity)s->activity;
 	*v->mtrr = img->extra.mtrr;
 	__atomic_fetch_and(&v->requests, ~(uint32_t)SAVED_REQUESTS, __ATOMIC_ACQ_REL);
 	__atomic_fetch_or(&v->requests, img->extra.requests, __ATOMIC_ACQ_REL);
@@ -79,8 +81,11 @@ void vcpu_restore(struct vcpu *v)
 		scramble_live(v);
 	if (img->reload) {
 		take_over(v, img);
-		if (vcpu_ops->load(v, &img->state) != 0 || fpu_load(img->state.xsave, v->xcr0) != 0) {
-			log_error("cpu%u: its state can't be entered: the image is wrong; the guest is stopped", v->index);
+		if (vcpu_ops->load(v, &img->state) != 0 ||
+		    fpu_load(img->state.xsave, v->xcr0) != 0) {
+			log_error("cpu%u: its state can't be entered: the image is wrong; the "
+				  "guest is stopped",
+				  v->index);
 			v->activity = VCPU_SHUTDOWN;
 			node_guest_reset("a state image that can't be entered");
 		}
@@ -108,19 +113,47 @@ static void get_segment(struct state_reader *r, struct vcpu_segment *s)
 }
 
 /* The plain 64-bit and 32-bit members, as a table so that save and load can't disagree. */
-#define F64(m) {offsetof(struct vcpu_state, m), sizeof(((struct vcpu_state *)0)->m) / 8}
+#define F64(m)                                                                          \
+	{                                                                               \
+		offsetof(struct vcpu_state, m), sizeof(((struct vcpu_state *)0)->m) / 8 \
+	}
 static const struct {
 	uint16_t offset, count;
 } fields64[] = {
-	F64(gpr), F64(rip), F64(rflags), F64(cr0), F64(cr2), F64(cr3), F64(cr4), F64(cr8), F64(xcr0), F64(pdpte),
-	F64(dr), F64(dr6), F64(dr7), F64(efer), F64(pat), F64(xss), F64(debugctl), F64(spec_ctrl), F64(tsc_aux),
-	F64(tsc_adjust), F64(star), F64(lstar), F64(cstar), F64(sfmask), F64(kernel_gs_base), F64(sysenter_cs),
-	F64(sysenter_esp), F64(sysenter_eip), F64(pending_debug),
+	F64(gpr),
+	F64(rip),
+	F64(rflags),
+	F64(cr0),
+	F64(cr2),
+	F64(cr3),
+	F64(cr4),
+	F64(cr8),
+	F64(xcr0),
+	F64(pdpte),
+	F64(dr),
+	F64(dr6),
+	F64(dr7),
+	F64(efer),
+	F64(pat),
+	F64(xss),
+	F64(debugctl),
+	F64(spec_ctrl),
+	F64(tsc_aux),
+	F64(tsc_adjust),
+	F64(star),
+	F64(lstar),
+	F64(cstar),
+	F64(sfmask),
+	F64(kernel_gs_base),
+	F64(sysenter_cs),
+	F64(sysenter_esp),
+	F64(sysenter_eip),
+	F64(pending_debug),
 };
 #define F32(m) offsetof(struct vcpu_state, m)
 static const uint16_t fields32[] = {
-	F32(activity), F32(interruptibility), F32(idt_vectoring), F32(idt_error), F32(idt_insn_len),
-	F32(nmi_pending), F32(sipi_vector),
+	F32(activity),	   F32(interruptibility), F32(idt_vectoring), F32(idt_error),
+	F32(idt_insn_len), F32(nmi_pending),	  F32(sipi_vector),
 };
 
 static int unit_save(void *dev, struct state_writer *w)
@@ -151,9 +184,9 @@ static bool plausible(const struct vcpu_image *img)
 {
 	const struct vcpu_state *s = &img->state;
 
-	return s->activity <= VCPU_SHUTDOWN && s->nmi_pending <= 2 && s->cr8 <= 15 && (s->xcr0 & 1) &&
-	       !(s->xcr0 & ~xcr0_host_max & ~1ull) && s->xss == 0 && !(img->extra.requests & ~(uint32_t)SAVED_REQUESTS) &&
-	       s->sipi_vector <= 0x1ff;
+	return s->activity <= VCPU_SHUTDOWN && s->nmi_pending <= 2 && s->cr8 <= 15 &&
+	       (s->xcr0 & 1) && !(s->xcr0 & ~xcr0_host_max & ~1ull) && s->xss == 0 &&
+	       !(img->extra.requests & ~(uint32_t)SAVED_REQUESTS) && s->sipi_vector <= 0x1ff;
 }
 
 static int unit_load(void *dev, struct state_reader *r)
@@ -178,7 +211,8 @@ static int unit_load(void *dev, struct state_reader *r)
 	next.extra.requests = state_get32(r);
 	state_get(r, &next.extra.mtrr, sizeof(next.extra.mtrr));
 	next.state.xsave_size = state_get32(r);
-	if (next.state.xsave_size != fpu_save_size() || next.state.xsave_size > sizeof(next.state.xsave))
+	if (next.state.xsave_size != fpu_save_size() ||
+	    next.state.xsave_size > sizeof(next.state.xsave))
 		return -EINVAL;
 	state_get(r, next.state.xsave, next.state.xsave_size);
 	if (!state_done(r) || !plausible(&next))
@@ -209,7 +243,8 @@ static void unit_reset(void *dev)
 
 void vcpu_unit_register(struct vcpu *v)
 {
-	v->image = pages_alloc((sizeof(struct vcpu_image) + PAGE_SIZE - 1) / PAGE_SIZE); /* XSAVE: aligned to 64 */
+	v->image = pages_alloc((sizeof(struct vcpu_image) + PAGE_SIZE - 1) /
+			       PAGE_SIZE); /* XSAVE: aligned to 64 */
 	ASSERT(v->image);
 	fmt(v->unit_name, sizeof(v->unit_name), "vcpu %u", v->index);
 	v->unit = (struct unit){.version = VCPU_SECTION_VERSION,
