@@ -34,10 +34,16 @@ struct mtrr_regs {
 	unsigned n_var;
 	struct { uint64_t base, mask; } var[32];
 	unsigned phys_bits;
+	uint64_t tom2; /* AMD: TOP_MEM2 if SYSCFG[22] (Tom2ForceMemTypeWB): [4 GiB, tom2) is WB whatever the MTRRs say; else 0 */
 };
-uint8_t mtrr_type(const struct mtrr_regs *m, uint64_t hpa, uint64_t *run_end); /* type at hpa, and where the run of it ends */
+/* Type at hpa, and where the run of it ends at the earliest. MTRRs that are disabled altogether mean UC (SDM vol. 3). */
+uint8_t mtrr_type(const struct mtrr_regs *m, uint64_t hpa, uint64_t *run_end);
 
-/* `tables_hpa`: 128 KiB of hypervisor-given RAM shown at E0000. -ENOSPC, -EINVAL (nothing usable). */
+/*
+ * `tables_hpa`: 128 KiB of hypervisor-given RAM shown at E0000. -ENOSPC, -EINVAL (nothing usable, or no room for PCI).
+ * RAM takes its type from the physical MTRRs; if they are disabled altogether (some emulators), it is WB. handoff->memory
+ * cuts RAM from the top, but never the first MiB and what the kernel, its setup data and the initrd occupy.
+ */
 int guest_map_build(struct guest_map *m, const struct handoff *h, const struct mtrr_regs *mtrr, uint64_t tables_hpa);
 
 #define E820_MAX 128
@@ -45,6 +51,7 @@ struct e820_entry {
 	uint64_t addr, size;
 	uint32_t type; /* 1 RAM, 2 reserved, 3 ACPI, 4 NVS */
 } __attribute__((packed));
+/* -ENOSPC if not even the RAM ranges fit; ranges of the firmware's are left out first (they are holes, then). */
 int guest_map_e820(const struct guest_map *m, const struct handoff *h, struct e820_entry *e, unsigned max); /* count */
 
 /* Nested page tables: 4 levels, largest pages that type and alignment allow. */
@@ -59,5 +66,7 @@ struct npt_alloc { /* zeroed 4 KiB pages; returns the virtual address and writes
 	void *ctx;
 };
 int npt_build(const struct guest_map *m, const struct npt_format *f, const struct npt_alloc *a, uint64_t *root_hpa);
-/* Map one extra page (VMX APIC-access page at LAPIC_BASE, UC->WB type as given). */
+/* Map one extra page (VMX APIC-access page at LAPIC_BASE, UC->WB type as given), read-write; a 4 KiB mapping that is there is
+ * replaced. -EEXIST: a large page covers it. In both functions bit 7 of an entry above the lowest level must mean "leaf",
+ * bits 51:12 the address, and 0 "not present". */
 int npt_map_page(uint64_t root_hpa, uint64_t gpa, uint64_t hpa, uint8_t type, const struct npt_format *f, const struct npt_alloc *a);
