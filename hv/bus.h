@@ -3,12 +3,13 @@
  * Who answers at an I/O port or a guest-physical address that is not RAM.
  *
  * Regions are registered at boot and never change.
- * An access wider than a region's `max_size` is split into pieces of that size, low address first, as a bus does; one that
- * crosses the region's end is split at it, and one that is not naturally aligned into aligned pieces: handlers only see aligned
- * accesses of at most max_size. What nobody claims reads all-ones, and writes to it vanish.
+ * An access wider than a region's `max_size` is split into pieces of that size, low address first,
+ * as a bus does; one that crosses the region's end is split at it, and one that is not naturally
+ * aligned into aligned pieces: handlers only see aligned accesses of at most max_size. What nobody
+ * claims reads all-ones, and writes to it vanish.
  *
- * Context: handlers run on the vCPU that made the access, with platform_lock held unless `unlocked` is set.
- * Values are zero-extended in `*val`; `size` is 1, 2, 4 or 8 (8: MMIO only).
+ * Context: handlers run on the vCPU that made the access, with platform_lock held unless `unlocked`
+ * is set. Values are zero-extended in `*val`; `size` is 1, 2, 4 or 8 (8: MMIO only).
  */
 #pragma once
 #include <stdbool.h>
@@ -29,10 +30,12 @@ struct bus_region {
 	void (*write)(void *dev, uint64_t offset, unsigned size, uint64_t val);
 };
 
-/* Serializes all units but the LAPICs. Order: platform_lock > vtimerq.lock; never taken by vlapic code while it holds nothing else. */
+/* Serializes all units but the LAPICs. Order: platform_lock > vtimerq.lock; never taken by vlapic
+ * code while it holds nothing else. */
 extern struct spinlock platform_lock;
 
-/* Keep the pointer. -EEXIST: overlaps another; -ENOSPC; -EINVAL: no size, a handler missing, a max_size the bus does not have. */
+/* Keep the pointer. -EEXIST: overlaps another; -ENOSPC; -EINVAL: no size, a handler missing, a
+ * max_size the bus does not have. */
 int bus_add_io(const struct bus_region *r);
 int bus_add_mmio(const struct bus_region *r);
 

@@ -36,26 +36,31 @@ static struct ioapic {
 	struct unit unit;
 } ioapic;
 
+/* NMI, SMI and INIT are edges whatever the trigger mode says: nothing waits for an EOI. */
+static bool level_triggered(uint64_t e)
+{
+	unsigned mode = (unsigned)(e & RTE_DELIVERY) >> 8;
+
+	return (e & RTE_LEVEL) && (mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST);
+}
+
 static void deliver(unsigned pin)
 {
 	uint64_t *e = &ioapic.redirect[pin];
-	unsigned mode = (unsigned)(*e & RTE_DELIVERY) >> 8;
-	/* NMI, SMI and INIT are edges whatever the trigger mode says, so nothing waits for an EOI.
-	 */
-	bool level = (*e & RTE_LEVEL) && (mode == DELIVERY_FIXED || mode == DELIVERY_LOWEST);
+	bool level = level_triggered(*e);
 
 	if (level)
 		*e |= RTE_REMOTE_IRR;
-	vlapic_deliver((uint32_t)(*e >> RTE_DEST_SHIFT), *e & RTE_LOGICAL, mode,
-		       (uint8_t)(*e & RTE_VECTOR), level);
+	vlapic_deliver((uint32_t)(*e >> RTE_DEST_SHIFT), *e & RTE_LOGICAL,
+		       (unsigned)(*e & RTE_DELIVERY) >> 8, (uint8_t)(*e & RTE_VECTOR), level);
 }
 
-/* A level-triggered pin that may send: after its wire, its entry or its remote IRR changed. */
+/* Send if a level-triggered pin may: after its wire, its entry or its remote IRR changed. */
 static void service_level(unsigned pin)
 {
 	uint64_t e = ioapic.redirect[pin];
 
-	if ((e & RTE_LEVEL) && !(e & (RTE_MASKED | RTE_REMOTE_IRR)) && ioapic.lines >> pin & 1)
+	if (level_triggered(e) && !(e & (RTE_MASKED | RTE_REMOTE_IRR)) && ioapic.lines >> pin & 1)
 		deliver(pin);
 }
 
@@ -68,7 +73,7 @@ void ioapic_set_pin(unsigned pin, bool level)
 	ioapic.lines = level ? ioapic.lines | bit : ioapic.lines & ~bit;
 	if (!rising)
 		return;
-	if (e & RTE_LEVEL)
+	if (level_triggered(e))
 		service_level(pin);
 	else if (!(e &
 		   RTE_MASKED)) /* an edge on a masked pin is lost (82093AA, "Interrupt Mask") */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupt wires of the guest's machine. Devices drive GSIs; the IOAPIC (24 pins, GSI = pin) and, for GSI < 16, the 8259
- * pair see the level. The PIT's channel 0 drives GSI 2 (ISA IRQ 0; MADT has the override), so irq_isa() maps 0 -> 2.
+ * Interrupt wires of the guest's machine. Devices drive GSIs; the IOAPIC (24 pins, GSI = pin) and,
+ * for GSI < 16, the 8259 pair see the level. The PIT's channel 0 drives GSI 2 (ISA IRQ 0; MADT has
+ * the override), so irq_isa() maps 0 -> 2.
  *
- * `level` is "asserted": whether that is a high or a low wire (the IOAPIC's polarity bit) is between the board and its ACPI
- * tables, and the bit is only kept.
+ * `level` is "asserted": whether that is a high or a low wire (the IOAPIC's polarity bit) is
+ * between the board and its ACPI tables, and the bit is only kept.
  *
  * Context: irq_set/irq_pulse with platform_lock held; irq_msi from anywhere.
  */
@@ -29,9 +30,11 @@ void irq_msi(uint64_t addr, uint32_t data);
 /* Called by a LAPIC on EOI of a level-triggered vector (any vCPU, takes platform_lock itself). */
 void ioapic_eoi_broadcast(uint8_t vector);
 
-/* 8259: INTR output changed -> vlapic LINT0 of every LAPIC (hv/vlapic.h: vlapic_set_lint0). Acknowledge cycle: */
-int pic_intack(void); /* vector; spurious IRQ7 vector if nothing is pending; takes platform_lock itself */
-bool pic_intr(void);  /* state of the INTR wire, lock-free */
+/* 8259: INTR output changed -> vlapic LINT0 of every LAPIC (hv/vlapic.h: vlapic_set_lint0).
+ * Acknowledge cycle: */
+int pic_intack(
+	void); /* vector; spurious IRQ7 vector if nothing is pending; takes platform_lock itself */
+bool pic_intr(void); /* state of the INTR wire, lock-free */
 
 /* What irq_set drives; for hv/irq.c and tests. */
 void ioapic_set_pin(unsigned pin, bool level);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A unit is one piece of the guest's machine: registers it owns and five operations. There is no guest state outside
- * RAM that does not live in a unit.
+ * A unit is one piece of the guest's machine: registers it owns and five operations. There is no
+ * guest state outside RAM that does not live in a unit.
  *
- * Context: freeze/thaw/save/load/reset run on one CPU while every vCPU is parked; no lock is needed.
- * `save` writes the payload of one section (hv/state.h); `load` parses the whole payload first and commits only what it
- * can prove well-formed (-EINVAL otherwise, unit untouched). A unit's timers are saved as virtual-time deadlines.
+ * Context: freeze/thaw/save/load/reset run on one CPU while every vCPU is parked; no lock is
+ * needed. `save` writes the payload of one section (hv/state.h); `load` parses the whole payload
+ * first and commits only what it can prove well-formed (-EINVAL otherwise, unit untouched). A
+ * unit's timers are saved as virtual-time deadlines.
  */
 #pragma once
 #include <stdint.h>
@@ -13,14 +14,15 @@
 
 struct unit {
 	char name[STATE_NAME_LEN]; /* section name, unique */
-	uint32_t version;          /* of the payload's layout */
+	uint32_t version;	   /* of the payload's layout */
 	void *dev;
 	void (*reset)(void *dev);  /* to power-on state */
 	void (*freeze)(void *dev); /* may be NULL: nothing to do */
 	void (*thaw)(void *dev);   /* may be NULL */
 	int (*save)(void *dev, struct state_writer *w);
 	int (*load)(void *dev, struct state_reader *r);
-	void (*scramble)(void *dev); /* selftest: overwrite the live state with garbage; must leave it safe to `load` over */
+	void (*scramble)(void *dev); /* selftest: overwrite the live state with garbage; must leave
+					it safe to `load` over */
 };
 
 #define UNITS_MAX 640 /* two for each of 256 CPUs, and the board */
@@ -30,11 +32,12 @@ unsigned unit_count(void);
 const struct unit *unit_at(unsigned i);
 void units_reset(void);
 void units_freeze(void); /* in order of registration */
-void units_thaw(void);   /* in reverse order */
+void units_thaw(void);	 /* in reverse order */
 int units_save(struct state_writer *w);
 /*
- * Loads every section, in order of registration; all registered units must be present, unknown sections are an error.
- * Returns a state_error, *bad names the section (empty: the image as a whole). Nothing was changed unless it is STATE_CONTENT
- * or STATE_SECTION_SIZE with a name: then the units before the named one have been loaded.
+ * Loads every section, in order of registration; all registered units must be present, unknown
+ * sections are an error. Returns a state_error, *bad names the section (empty: the image as a
+ * whole). Nothing was changed unless it is STATE_CONTENT or STATE_SECTION_SIZE with a name: then
+ * the units before the named one have been loaded.
  */
 int units_load(const void *image, size_t size, char bad[STATE_NAME_LEN]);
