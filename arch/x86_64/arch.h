@@ -15,6 +15,11 @@ typedef struct {
 	uint64_t v;
 } hpa_t; /* host-physical address */
 
+/* Selectors in every CPU's GDT (gdt.c): what the VMCS host state and the SVM host need. */
+#define SEL_CODE 0x08
+#define SEL_DATA 0x10
+#define SEL_TSS  0x18
+
 /* --- per-CPU data (percpu.c); GS base points at it, field `self` first --- */
 #define CPUS_MAX 256
 struct vcpu;
@@ -31,6 +36,10 @@ struct cpu {
 	uint32_t nmi_ours;   /* atomic: reasons for which we sent this CPU an NMI (NMI_*) */
 	bool online;
 	uint64_t stolen;     /* host ticks spent in the hypervisor beyond exits */
+	uint64_t timer_deadline; /* lapic.c: what the LAPIC timer is armed for, UINT64_MAX = nothing */
+	void *fpu_area;      /* fpu.c: the guest's extended state while fpu_depth > 0 */
+	uint64_t fpu_xcr0;
+	unsigned fpu_depth;
 };
 static inline struct cpu *this_cpu(void)
 {
@@ -71,7 +80,10 @@ int irq_vector_alloc(irq_handler fn, void *dev); /* vector or -ENOSPC; boot only
 void irq_dispatch(uint8_t vector);
 extern void (*nmi_hook)(void);                   /* set by hv/: an NMI hit this CPU while in the hypervisor */
 extern uint8_t idt_stub_nmi[];                   /* for back ends that must call the NMI handler by hand */
-#define NMI_PANIC 1u /* another CPU panics: dump and stop */
+#define NMI_PANIC 1u /* another CPU panics: stop */
+/* What the IDT's NMI handler does: stop if NMI_PANIC, else nmi_hook (which finds its own bits in nmi_ours). May be called by a
+ * back end for an NMI that was an exit. The hook must not fault, not even in rdmsr_safe (idt.c says why). */
+void nmi_handle(void);
 
 /* --- physical local APIC (lapic.c): in the mode the firmware left it --- */
 void lapic_init(void);            /* each CPU */
@@ -96,8 +108,13 @@ const void *host_acpi_table(const char sig[4], unsigned nth); /* copy, NULL if a
 uint64_t tsc_hz(void);            /* measured against HPET / PM timer / PIT, CPUID believed only where it agrees */
 const char *tsc_source(void);
 void tsc_calibrate(void);         /* BSP */
+void tsc_delay_us(uint64_t us);   /* busy wait; before the calibration it assumes a fast CPU and waits too long */
 void tsc_sync_bsp(unsigned cpu);  /* BSP side of the pairwise measurement with AP `cpu`; logs, stores skew */
 void tsc_sync_ap(void);           /* AP side */
+
+/* --- physical PCI configuration space, mechanism #1 (pci.c); any CPU. 0xffffffff where there is no function --- */
+uint32_t host_pci_read32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset);
+void host_pci_write32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset, uint32_t v);
 
 /* --- physical RTC --- */
 uint64_t host_rtc_seconds(void);                /* Unix time from the CMOS clock, read once at boot */
@@ -116,6 +133,7 @@ void fpu_end(void);
 extern uint64_t xcr0_host_max;                  /* what CPUID.0DH offers, less what we hide */
 size_t fpu_save_size(void);                     /* bytes of XSAVE area for xcr0_host_max; <= 4096 checked at boot */
 void fpu_save(void *area, uint64_t guest_xcr0); /* all of xcr0_host_max, standard format; XCR0 restored to guest_xcr0 */
+void fpu_scramble(uint64_t guest_xcr0);         /* selftest: fill the live extended state with a pattern */
 int fpu_load(const void *area, uint64_t guest_xcr0); /* -EINVAL if the area is malformed (XRSTOR would fault) */
 
 /* --- the end (reset.c, panic.c) --- */
@@ -123,4 +141,10 @@ __attribute__((noreturn)) void machine_reset(void);     /* EFI ResetSystem, then
 __attribute__((noreturn)) void machine_poweroff(void);
 const char *symbol_name(uint64_t addr, uint64_t *offset); /* "?" if unknown */
 void stack_trace(uint64_t rip, uint64_t rbp);             /* to the log */
-extern void (*panic_hook)(void);                          /* set by hv/: prints the last exits */
+extern void (*panic_hook)(void);                          /* set by hv/: prints the last exits, with panic_printf() */
+/* To the UART, polled, no lock; for panic_hook and what it calls. While panic_active, log_at() must come here, too. */
+void panic_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+extern bool panic_active;
+/* VMXOFF or EFER.SVME off (GIF on), whichever applies; harmless otherwise; any context. */
+void cpu_virt_off(void);
+__attribute__((noreturn)) void cpu_stop(void); /* virtualization off, then halt for good */
