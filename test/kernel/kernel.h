@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a test kernel has: one CPU in long mode, identity-mapped 4 GiB, COM1, a catch for
+ * exceptions. Interrupts are off. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "arch/x86_64/cpu.h"
+
+struct trap_frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+	uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+extern const uint8_t *boot_params;
+extern uint64_t interrupts[256]; /* interrupts taken, by vector >= 32, and NMIs at 2; EOI is sent
+				    for them */
+
+/* Run fn(arg); 0, or 1 + vector of the exception that ended it. */
+int guarded(void (*fn)(void *), void *arg);
+
+void print(const char *f, ...) __attribute__((format(printf, 1, 2))); /* %s %d %u %x %lx %lu */
+const char *option(const char *name); /* value of name=VALUE on the command line, NULL if absent */
+uint64_t option_number(const char *name, uint64_t otherwise);
+void serial_reset(void); /* the UART to a working state, whatever was done to it */
+struct e820 {
+	uint64_t addr, size;
+	uint32_t type;
+} __attribute__((packed));
+unsigned e820_count(void);
+const struct e820 *e820_entry(unsigned i);
+void power_off(void);
+
+void test_main(void); /* each test kernel's own */

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A test kernel in the shape of a Linux bzImage: boot sector, set-up code for real-mode loaders, and a 32-bit entry point that
+ * copies itself to its link address and goes on in long mode, identity-mapped, at kernel_main(boot_params).
+ */
+#define LINK_BASE 0x2000000
+#define STACK_TOP (kernel_stack + 65536)
+
+	.section .setup, "ax"
+	.code16
+	.org 0x1f1
+	.byte 1                 /* setup_sects */
+	.word 0                 /* root_flags */
+	.long image_paragraphs /* syssize */
+	.word 0, 0xffff, 0
+	.word 0xaa55
+	/* 0x200 */
+	.byte 0xeb, setup_code - 1f
+1:
+	.ascii "HdrS"
+	.word 0x20f             /* boot protocol 2.15 */
+	.long 0
+	.word 0, 0
+	.byte 0                 /* type_of_loader */
+	.byte 1                 /* LOADED_HIGH */
+	.word 0
+	.long 0x100000          /* code32_start */
+	.long 0, 0, 0
+	.word 0
+	.byte 0, 0
+	.long 0                 /* cmd_line_ptr */
+	.long 0x7fffffff        /* initrd_addr_max */
+	.long 0x200000          /* kernel_alignment */
+	.byte 1                 /* relocatable_kernel */
+	.byte 21                /* min_alignment */
+	.word 0                 /* xloadflags */
+	.long 2047              /* cmdline_size */
+	.long 0
+	.quad 0
+	.long 0, 0
+	.quad 0
+	.quad 0x1000000         /* pref_address */
+	.long 0x400000          /* init_size */
+	.long 0
+	.long 0
+setup_code:
+	cli
+	mov %cs, %ax
+	sub $0x20, %ax
+	mov %ax, %ds
+	xor %esi, %esi
+	mov %ax, %si
+	shl $4, %esi            /* linear address of the set-up sectors: boot_params' header is in it */
+	lea setup_gdt(%esi), %eax
+	mov %eax, setup_gdtr + 2
+	lgdtl setup_gdtr
+	mov %cr0, %eax
+	or $1, %eax
+	mov %eax, %cr0
+	ljmpl $0x10, $0x100000
+	.balign 8
+setup_gdt:
+	.quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+setup_gdtr:
+	.word 31
+	.long 0
+	.org 0x400
+
+	.section .head, "ax"
+	.code32
+	.globl entry32
+entry32:
+	cli
+	cld
+	mov $0x18, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	mov %esi, %ebx          /* boot_params */
+	lea 0x80000, %esp       /* a word of low memory */
+	call 1f
+1:	pop %esi
+	sub $(1b - entry32), %esi
+	mov $LINK_BASE, %edi
+	mov $image_size, %ecx
+	shr $2, %ecx
+	inc %ecx
+	rep movsl
+	mov $2f, %eax
+	jmp *%eax
+2:
+	mov $STACK_TOP, %esp
+	xor %eax, %eax
+	mov $__bss_start, %edi
+	mov $__bss_end, %ecx
+	sub %edi, %ecx
+	rep stosb
+	/* page tables: 4 GiB in 2 MiB pages */
+	movl $pdpt + 3, pml4
+	mov $pd + 3, %eax
+	mov $pdpt, %edi
+	mov $4, %ecx
+3:	mov %eax, (%edi)
+	add $0x1000, %eax
+	add $8, %edi
+	loop 3b
+	mov $0x83, %eax
+	mov $pd, %edi
+	mov $2048, %ecx
+4:	mov %eax, (%edi)
+	add $0x200000, %eax
+	add $8, %edi
+	loop 4b
+	mov %cr4, %eax
+	or $0x20, %eax
+	mov %eax, %cr4
+	mov $pml4, %eax
+	mov %eax, %cr3
+	mov $0xc0000080, %ecx
+	rdmsr
+	or $0x100, %eax
+	wrmsr
+	mov %cr0, %eax
+	or $0x80000000, %eax
+	mov %eax, %cr0
+	lgdt gdtr
+	ljmp $0x08, $5f
+	.code64
+5:
+	mov $0x10, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	mov $STACK_TOP, %rsp
+	mov %ebx, %edi
+	call kernel_main
+6:	cli
+	hlt
+	jmp 6b
+
+	/* One stub per vector: vector number on the stack, then common. */
+	.altmacro
+	.macro STUB n
+	.if \n == 8 || (\n >= 10 && \n <= 14) || \n == 17 || \n == 21 || \n == 29 || \n == 30
+	.else
+	pushq $0
+	.endif
+	pushq $\n
+	jmp trap_common
+	.balign 16
+	.endm
+	.balign 16
+	.globl stubs
+stubs:
+	.set i, 0
+	.rept 256
+	STUB %i
+	.set i, i + 1
+	.endr
+
+trap_common:
+	push %rax
+	push %rcx
+	push %rdx
+	push %rbx
+	push %rbp
+	push %rsi
+	push %rdi
+	push %r8
+	push %r9
+	push %r10
+	push %r11
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rsp, %rdi
+	cld
+	call trap
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rdi
+	pop %rsi
+	pop %rbp
+	pop %rbx
+	pop %rdx
+	pop %rcx
+	pop %rax
+	add $16, %rsp
+	iretq
+
+	/* int guarded(void (*fn)(void *), void *arg): 0, or vector + 1 of the exception that ended fn */
+	.globl guarded, guard_escape
+guarded:
+	push %rbx
+	push %rbp
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	mov %rsp, guard_rsp
+	mov %rdi, %rax
+	mov %rsi, %rdi
+	call *%rax
+	xor %eax, %eax
+	jmp 1f
+guard_escape:
+	mov %rdi, %rax
+	mov guard_rsp, %rsp
+	cld
+1:	movq $0, guard_rsp
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbp
+	pop %rbx
+	ret
+
+	.data
+	.globl guard_rsp
+	.balign 8
+guard_rsp: .quad 0
+gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
+gdtr:	.word 23
+	.long gdt
+	.bss
+	.balign 4096
+pml4:	.skip 4096
+pdpt:	.skip 4096
+pd:	.skip 4096 * 4
+	.globl kernel_stack
+kernel_stack: .skip 65536
