@@ -235,7 +235,7 @@ static enum emu_result decode_and_execute(struct emu_ctx *c)
 
 	decoder_init(c, &d);
 	s = ZydisDecoderDecodeFull(&d, c->insn, c->insn_bytes, &in.z, in.op);
-	if (s == ZYDIS_STATUS_NO_MORE_DATA)
+	if (s == ZYDIS_STATUS_NO_MORE_DATA || s == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
 		return fetch_ran_out(c);
 	if (!ZYAN_SUCCESS(s))
 		return EMU_UNHANDLED;
