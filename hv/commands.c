@@ -17,6 +17,7 @@
 #include "hv/stats.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
+#include "timevirt/rate.h"
 
 typedef unsigned long long ull;
 
@@ -24,7 +25,7 @@ typedef unsigned long long ull;
 
 static uint64_t ticks_to_ns(uint64_t ticks)
 {
-	return (uint64_t)((__uint128_t)ticks * NSEC_PER_SEC / tsc_hz());
+	return rate_cycles_to_ns(ticks, tsc_hz());
 }
 
 static const char *state_name(void)

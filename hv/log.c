@@ -5,6 +5,7 @@
 #include "hv/console.h"
 #include "hv/fmt.h"
 #include "hv/logbuf.h"
+#include "timevirt/rate.h"
 
 #define LINE_MAX 240
 
@@ -15,7 +16,7 @@ static uint64_t microseconds(void)
 {
 	uint64_t hz = tsc_hz();
 
-	return hz ? (uint64_t)((__uint128_t)(rdtsc() - handoff->tsc_entry) * 1000000 / hz) : 0;
+	return hz ? rate_cycles_to_ns(rdtsc() - handoff->tsc_entry, hz) / 1000 : 0;
 }
 
 void log_at(enum log_level level, const char *f, ...)

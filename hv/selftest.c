@@ -7,6 +7,7 @@
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/unit.h"
+#include "timevirt/rate.h"
 
 #define IMAGE_PAGES_PER_UNIT 3 /* a vCPU's section, the largest, is under 12 KiB */
 
@@ -76,6 +77,6 @@ int selftest_roundtrip(struct roundtrip_result *r)
 		pages_free(first, pages);
 	if (second)
 		pages_free(second, pages);
-	r->frozen_ns = (uint64_t)((__uint128_t)(rdtsc() - start) * NSEC_PER_SEC / tsc_hz());
+	r->frozen_ns = rate_cycles_to_ns(rdtsc() - start, tsc_hz());
 	return err == -EALREADY ? -EBUSY : err;
 }
