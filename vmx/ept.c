@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Extended page tables (SDM vol. 3, "The Extended Page Table Mechanism") and what flushes them. */
+#include <errno.h>
+#include "arch/x86_64/arch.h"
+#include "hv/guest.h"
+#include "hv/log.h"
+#include "hv/memmap.h"
+#include "vmx/vmx.h"
+
+#define EPT_READ       (1ull << 0)
+#define EPT_WRITE      (1ull << 1)
+#define EPT_EXECUTE    (1ull << 2)
+#define EPT_TYPE_SHIFT 3 /* leaves; bit 6, ignore PAT, stays 0: the guest's PAT counts */
+#define EPT_LARGE      (1ull << 7)
+
+#define EPTP_WB	    6ull
+#define EPTP_WALK_4 (3ull << 3)
+
+enum { INV_SINGLE = 1, INV_ALL = 2 }; /* types of INVEPT and INVVPID */
+
+static uint64_t root, apic_page;
+
+static uint64_t ept_leaf(uint64_t hpa, unsigned level, uint8_t type, bool exec, bool write)
+{
+	return hpa | EPT_READ | (write ? EPT_WRITE : 0) | (exec ? EPT_EXECUTE : 0) |
+	       (uint64_t)type << EPT_TYPE_SHIFT | (level > 1 ? EPT_LARGE : 0);
+}
+
+static uint64_t ept_table(uint64_t hpa)
+{
+	return hpa | EPT_READ | EPT_WRITE | EPT_EXECUTE;
+}
+
+static void *table_page(void *ctx, uint64_t *hpa)
+{
+	void *p = pages_alloc(1);
+
+	(void)ctx;
+	if (p)
+		*hpa = virt_to_phys(p).v;
+	return p;
+}
+
+static void *table_virt(void *ctx, uint64_t hpa)
+{
+	(void)ctx;
+	return phys_to_virt((hpa_t){hpa});
+}
+
+int vmx_ept_setup(void)
+{
+	struct npt_format format = {
+		.leaf = ept_leaf, .table = ept_table, .has_1g = vmx_caps.ept_vpid & EPT_CAP_1G};
+	struct npt_alloc alloc = {.page = table_page, .virt = table_virt};
+	void *page = pages_alloc(1);
+	int err;
+
+	if (!page)
+		return -ENOMEM;
+	/* The APIC-access page: the processor looks at its address only, its contents are never
+	 * seen. */
+	apic_page = virt_to_phys(page).v;
+	err = npt_build(guest_memory_map(), &format, &alloc, &root);
+	if (!err)
+		err = npt_map_page(root, LAPIC_BASE, apic_page, MT_WB, &format, &alloc);
+	if (err)
+		log_error("VT-x: the nested page tables can't be built (%d): raise hv_size", err);
+	return err;
+}
+
+uint64_t vmx_eptp(void)
+{
+	return root | EPTP_WB | EPTP_WALK_4;
+}
+
+uint64_t vmx_apic_access_page(void)
+{
+	return apic_page;
+}
+
+static void invept(void)
+{
+	struct {
+		uint64_t eptp, zero;
+	} d = {vmx_eptp(), 0};
+	uint64_t type = (vmx_caps.ept_vpid & EPT_CAP_INVEPT_SINGLE) ? INV_SINGLE : INV_ALL;
+
+	asm goto("invept %0, %1; jna %l[failed]" : : "m"(d), "r"(type) : "cc", "memory" : failed);
+	return;
+failed:
+	panic("INVEPT failed");
+}
+
+void vmx_flush_vpid(struct vcpu *v)
+{
+	struct {
+		uint64_t vpid, linear;
+	} d = {v->index + 1, 0};
+	uint64_t type = (vmx_caps.ept_vpid & VPID_CAP_SINGLE) ? INV_SINGLE : INV_ALL;
+
+	if (!vmx_caps.vpid)
+		return; /* every entry flushes */
+	asm goto("invvpid %0, %1; jna %l[failed]" : : "m"(d), "r"(type) : "cc", "memory" : failed);
+	return;
+failed:
+	panic("INVVPID failed");
+}
+
+void vmx_flush(struct vcpu *v)
+{
+	invept();
+	vmx_flush_vpid(v);
+}
