@@ -116,11 +116,11 @@ static int svm_cpu_enable(void)
 
 	if (err)
 		return err;
-	if (!sc) {
+	if (!sc) { /* pages: heap_alloc is not for several CPUs at once */
 		void *hsave = pages_alloc(1), *host = pages_alloc(1);
 
-		sc = heap_alloc(sizeof(*sc));
-		if (!hsave || !host)
+		sc = pages_alloc(1);
+		if (!hsave || !host || !sc)
 			return -ENOMEM;
 		sc->hsave_pa = virt_to_phys(hsave).v;
 		sc->host_pa = virt_to_phys(host).v;

@@ -46,10 +46,11 @@ static void control_init(struct vmcb *b)
 
 int svm_create(struct vcpu *v)
 {
-	struct svm_vcpu *s = heap_alloc(sizeof(*s));
+	struct svm_vcpu *s = pages_alloc(1);
 	void *page = pages_alloc(1);
 
-	if (!page)
+	_Static_assert(sizeof(*s) <= PAGE_SIZE, "one page");
+	if (!s || !page)
 		return -ENOMEM;
 	s->vmcb = page;
 	s->vmcb_pa = virt_to_phys(page).v;
