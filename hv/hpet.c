@@ -36,9 +36,7 @@ enum { /* registers */
        TIMER_CMP = 0x08,
 };
 
-#define CAP_VALUE                                                      \
-	(PERIOD_FS << 32 | 0x8086u << 16 | 1u << 15 /* LEG_RT_CAP */ | \
-	 1u << 13 /* COUNT_SIZE_CAP */ | (TIMERS - 1) << 8 | 1 /* REV_ID */)
+#define CAP_VALUE (PERIOD_FS << 32 | HPET_BLOCK_ID)
 
 enum { ENABLE_CNF = 1 << 0, LEG_RT_CNF = 1 << 1 };
 enum { /* timer configuration */
