@@ -76,7 +76,7 @@ static const char *check(const struct setup_header *h, uint64_t file_size, struc
 	if (out->payload_size > payload)
 		out->payload_size = payload; /* a signature may follow */
 	if (!h->relocatable_kernel)
-		return "kernel not relocatable: build it with CONFIG_RELOCATABLE=y";
+		return "not relocatable: use CONFIG_RELOCATABLE=y";
 	if (h->kernel_alignment < ALIGNMENT_MIN || h->kernel_alignment > ALIGNMENT_MAX ||
 	    (h->kernel_alignment & (h->kernel_alignment - 1)))
 		return "corrupt kernel (kernel_alignment): fetch it again";

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "boot/config.h"
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 #include "boot/print.h"
@@ -323,17 +324,26 @@ static unsigned distance(const char *a, const char *b)
 	return row[lb];
 }
 
+/* Abbreviated or with an ending: mem, cpu, kernels. */
+static bool one_begins_other(const char *a, const char *b)
+{
+	size_t la = strlen(a), lb = strlen(b), n = la < lb ? la : lb;
+
+	return n >= 3 && !strncmp(a, b, n);
+}
+
 static int unknown_key(const struct source *s, const char *key)
 {
 	const char *nearest = NULL;
-	unsigned best = 4;
+	unsigned best = UINT_MAX;
 
 	for (size_t i = 0; i < N_KEYS; i++) {
-		unsigned d = distance(key, keys[i].name);
+		const char *name = keys[i].name;
+		unsigned d = one_begins_other(key, name) ? 0 : distance(key, name);
 
-		if (d < best && d < strlen(keys[i].name)) {
+		if (d < best && d <= strlen(name) / 3) {
 			best = d;
-			nearest = keys[i].name;
+			nearest = name;
 		}
 	}
 	if (nearest)
@@ -341,16 +351,34 @@ static int unknown_key(const struct source *s, const char *key)
 	return fail(s, "unknown key %.*s: see the list of keys in docs/boot.md", SHOWN, key);
 }
 
-/* Keep what was given, for the status command; a list that does not fit ends in "...". */
+static void append_char(char *text, size_t size, size_t *n, char c)
+{
+	if (*n + 1 < size)
+		text[(*n)++] = c;
+}
+
+/* Keep what was given, spelled as in load options, for the status command; what does not fit is cut
+ * off. */
 static void record(struct config *c, const char *key, const char *value)
 {
-	size_t used = strlen(c->options), room = sizeof c->options - used;
-	const char *quote = strchr(value, ' ') ? "\"" : "";
-	int n = sniprintf(c->options + used, room, "%s%s=%s%s%s", used ? " " : "", key, quote,
-			  value, quote);
+	size_t n = strlen(c->options), size = sizeof c->options;
+	bool quote = strchr(value, ' ') != NULL;
 
-	if ((size_t)n >= room)
-		memcpy(c->options + sizeof c->options - 4, "...", 4);
+	if (n)
+		append_char(c->options, size, &n, ' ');
+	while (*key)
+		append_char(c->options, size, &n, *key++);
+	append_char(c->options, size, &n, '=');
+	if (quote)
+		append_char(c->options, size, &n, '"');
+	for (; *value; value++) {
+		if (*value == '"')
+			append_char(c->options, size, &n, '\\');
+		append_char(c->options, size, &n, *value);
+	}
+	if (quote)
+		append_char(c->options, size, &n, '"');
+	c->options[n] = 0;
 }
 
 static int set_key(struct config *c, struct source *s, const char *key, const char *value)

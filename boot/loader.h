@@ -13,8 +13,9 @@
 #include "boot/config.h"
 #include "boot/handoff.h"
 
-#define MIB(n) ((uint64_t)(n) >> 20)
-#define GIB4   (1ull << 32)
+#define MIB(n)	  ((uint64_t)(n) >> 20)
+#define MIB_UP(n) MIB((n) + (1u << 20) - 1)
+#define GIB4	  (1ull << 32)
 
 extern EFI_SYSTEM_TABLE *ST;
 extern EFI_BOOT_SERVICES *BS;

@@ -15,7 +15,7 @@
 static EFI_STATUS no_room(const char *what, uint64_t size)
 {
 	return fail(EFI_OUT_OF_RESOURCES, "no room for %s of %lu MiB: add memory", what,
-		    MIB(size + (1ull << 20) - 1));
+		    MIB_UP(size));
 }
 
 static EFI_STATUS check_size(const struct placement *p, const struct config *c)
@@ -31,11 +31,11 @@ static EFI_STATUS check_size(const struct placement *p, const struct config *c)
 	if (ram < need)
 		return fail(EFI_OUT_OF_RESOURCES,
 			    "too little memory: %lu MiB for the guest: %lu are needed", MIB(ram),
-			    MIB(need));
+			    MIB_UP(need));
 	if (c->memory && c->memory < need)
 		return fail(EFI_OUT_OF_RESOURCES,
 			    "memory=%lu is too little: %lu or more are needed", MIB(c->memory),
-			    MIB(need));
+			    MIB_UP(need));
 	return EFI_SUCCESS;
 }
 

@@ -16,6 +16,7 @@
 #define EBDA_BASE \
 	0x9fc00ull /* where a BIOS keeps its data: Linux expects the last KiB to be taken */
 #define PCI_WINDOW_MIN MIB(16)
+#define PCI_NEAR       MIB(16)
 
 /* --- MTRRs: SDM vol. 3, "Memory Type Range Registers" --- */
 
@@ -298,25 +299,24 @@ static int add_ram(struct guest_map *m, const struct handoff *h, const struct mt
 	return err;
 }
 
-/* The largest gap below DEVICES_BASE that nothing in the firmware's map reaches into. */
+/*
+ * Above all memory and what the firmware reserves right behind it (SMM, graphics), up to our
+ * devices. Its reserved islands in between (the host's ECAM, say) stay inside: the guest's BARs are
+ * virtual, or were put around them by the firmware.
+ */
 static int find_pci_window(struct guest_map *m, const struct handoff *h)
 {
-	uint64_t at = LOW_END;
+	uint64_t at = max64(m->low_top, LOW_END);
 
-	m->pci_base = m->pci_end = 0;
-	for (unsigned i = 0; i <= h->n_map && at < DEVICES_BASE; i++) {
-		uint64_t next = i < h->n_map ? min64(h->map[i].base, DEVICES_BASE) : DEVICES_BASE;
+	for (unsigned i = 0; i < h->n_map && h->map[i].base < DEVICES_BASE; i++) {
+		bool memory = h->map[i].type != MEM_RESERVED && h->map[i].type != MEM_MMIO;
 
-		if (at >= m->low_top && next > at && next - at > m->pci_end - m->pci_base) {
-			m->pci_base = at;
-			m->pci_end = next;
-		}
-		if (i < h->n_map)
+		if (memory || h->map[i].base < at + PCI_NEAR)
 			at = max64(at, h->map[i].base + h->map[i].size);
 	}
-	m->pci_base = (m->pci_base + MIB(1) - 1) & ~(MIB(1) - 1);
-	m->pci_end &= ~(MIB(1) - 1);
-	return m->pci_end >= m->pci_base + PCI_WINDOW_MIN ? 0 : -EINVAL;
+	m->pci_base = (at + MIB(1) - 1) & ~(MIB(1) - 1);
+	m->pci_end = DEVICES_BASE;
+	return m->pci_base + PCI_WINDOW_MIN <= m->pci_end ? 0 : -EINVAL;
 }
 
 int guest_map_build(struct guest_map *m, const struct handoff *h, const struct mtrr_regs *mtrr,

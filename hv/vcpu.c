@@ -15,7 +15,8 @@
 
 const struct vcpu_ops *vcpu_ops;
 
-#define RFLAGS_IF (1ull << 9)
+#define RFLAGS_IF   (1ull << 9)
+#define CR4_OSXSAVE (1ull << 18)
 
 static struct vcpu *vcpus[CPUS_MAX];
 static unsigned n_vcpus;
@@ -107,7 +108,7 @@ void vcpu_start(struct vcpu *v)
 	vcpu_ops->reset(v);
 	v->activity = v->index == 0 ? VCPU_ACTIVE : VCPU_WAIT_SIPI;
 	v->xcr0 = 1;
-	if (xcr0_host_max)
+	if (read_cr4() & CR4_OSXSAVE)
 		xsetbv(0, v->xcr0);
 	v->deadline_ns = VNS_NEVER;
 	v->deadline_host = UINT64_MAX;

@@ -133,6 +133,7 @@ static enum vmx_apicv_result sync_software(struct vcpu *v, bool can_inject, uint
 	if (vlapic_highest_irr(&v->lapic) >= 0)
 		to_vmx(v)->attention = true;
 	write_tpr_threshold(&v->lapic);
+	v->lapic.tmr_changed = false; /* nobody needs it: all EOIs are exits */
 	return result;
 }
 

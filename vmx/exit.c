@@ -330,8 +330,8 @@ static bool needs_attention(const struct vcpu *v, const struct vmx_vcpu *x)
 {
 	const struct vlapic *l = &v->lapic;
 
-	return x->attention || v->event_pending || v->nmi_pending || l->tmr_changed ||
-	       l->base_msr != x->apic_base || __atomic_load_n(&l->lint_edge, __ATOMIC_RELAXED) ||
+	return x->attention || v->nmi_pending || l->tmr_changed || l->base_msr != x->apic_base ||
+	       __atomic_load_n(&l->lint_edge, __ATOMIC_RELAXED) ||
 	       (__atomic_load_n(&l->pir[0], __ATOMIC_RELAXED) |
 		__atomic_load_n(&l->pir[1], __ATOMIC_RELAXED) |
 		__atomic_load_n(&l->pir[2], __ATOMIC_RELAXED) |
@@ -349,7 +349,8 @@ static void arm_timer(struct vmx_vcpu *x, uint64_t deadline)
 	uint32_t value = x->timer_max;
 
 	if (unlikely(!vmx_caps.timer)) {
-		lapic_timer_arm(deadline);
+		if (deadline != this_cpu()->timer_deadline)
+			lapic_timer_arm(deadline);
 		return;
 	}
 	if (deadline != UINT64_MAX) {

@@ -72,9 +72,9 @@ int vmx_caps_read(void); /* -ENODEV, and a line in the log that says what is mis
 struct vmx_vcpu {
 	uint64_t host_rsp; /* offset 0, entry.S: HOST_RSP as it stands in the VMCS */
 	uint32_t launched; /* offset 8, entry.S */
-	bool attention;	   /* the next entry has to look at events, whatever the fast test says */
-	bool apic_dirty;   /* IRR or ISR were changed by software: rewrite SVI too */
-	bool eoi_all;	   /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
+	bool attention; /* the next entry has to look at events; set by whoever makes one pending */
+	bool apic_dirty; /* IRR or ISR were changed by software: rewrite SVI too */
+	bool eoi_all;	 /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
 	bool deaf; /* halted with IF = 0 on a processor that does not wake up then (vmx_caps.bochs)
 		    */
 	uint64_t rip, rflags, rsp; /* as they stand in the VMCS */

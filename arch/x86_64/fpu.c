@@ -11,10 +11,11 @@
 
 #define XCR0_X87 (1ull << 0)
 #define XCR0_SSE (1ull << 1)
-/* x87, SSE, AVX, MPX, AVX-512, PKRU. Not AMX (17, 18): design. CET and PT are under IA32_XSS. */
-#define XCR0_KNOWN 0x2ffull
+#define XCR0_AVX (1ull << 2)
+/* x87, SSE, AVX, AVX-512, PKRU. Neither MPX (3, 4) nor AMX (17, 18): design. CET and PT are under
+ * IA32_XSS. */
+#define XCR0_KNOWN 0x2e7ull
 
-#define MXCSR_DEFAULT	   0x1f80u
 #define MXCSR_MASK_DEFAULT 0xffbfu /* where FXSAVE stores 0 (SDM vol. 1, 11.6.6) */
 #define FPU_AREA_MAX	   4096
 
@@ -32,6 +33,15 @@ uint64_t xcr0_host_max = XCR0_X87 | XCR0_SSE;
 static bool has_xsave;
 static size_t area_size = sizeof(struct xsave_area);
 static uint32_t mxcsr_mask = MXCSR_MASK_DEFAULT;
+
+/* x87 and SSE as after FNINIT and with every exception masked; in the section that tools/check-sse
+ * allows to touch them. */
+__attribute__((section(".text.fpu"), noinline)) void fpu_defaults(void)
+{
+	const uint32_t mxcsr = 0x1f80;
+
+	asm volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+}
 
 static void save(struct xsave_area *a)
 {
@@ -121,17 +131,31 @@ int fpu_load(const void *area, uint64_t guest_xcr0)
 	return err;
 }
 
+void fpu_scramble(uint64_t guest_xcr0)
+{
+	struct xsave_area *a = this_cpu()->fpu_area;
+
+	memset(a, 0xa5, area_size);
+	a->mxcsr = mxcsr_mask & 0x1f80;
+	a->xstate_bv = xcr0_host_max & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
+	a->xcomp_bv = 0;
+	memset(a->reserved, 0, sizeof(a->reserved));
+	set_xcr0(xcr0_host_max);
+	if (restore(a) != 0)
+		panic("fpu_scramble: XRSTOR faulted");
+	set_xcr0(guest_xcr0);
+}
+
 void fpu_begin(void)
 {
 	struct cpu *c = this_cpu();
-	const uint32_t mxcsr = MXCSR_DEFAULT;
 
 	if (c->fpu_depth++ > 0)
 		return;
 	c->fpu_xcr0 = has_xsave ? xgetbv(0) : 0;
 	set_xcr0(xcr0_host_max);
 	save(c->fpu_area);
-	asm volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+	fpu_defaults();
 }
 
 void fpu_end(void)
@@ -184,7 +208,6 @@ void fpu_init_cpu(void)
 {
 	struct cpu *c = this_cpu();
 	struct xsave_area *a = pages_alloc(1);
-	const uint32_t mxcsr = MXCSR_DEFAULT;
 
 	if (!a)
 		panic("no memory for the FPU state of CPU %u: raise hv_memory=", c->index);
@@ -192,7 +215,7 @@ void fpu_init_cpu(void)
 	set_xcr0(xcr0_host_max);
 	if (has_xsave && cpuid(0xd, 1).eax & 1u << 3)
 		wrmsr(MSR_XSS, 0);
-	asm volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
+	fpu_defaults();
 	save(a);
 	if (a->mxcsr_mask)
 		mxcsr_mask = a->mxcsr_mask;

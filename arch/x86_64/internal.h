@@ -168,6 +168,7 @@ void uart_put_polled(const char *s); /* past ring and lock: for a panic */
 void tsc_sync_report(void); /* after the last AP */
 
 /* --- fpu.c, mce.c, reset.c, rtc.c --- */
+void fpu_defaults(void); /* x87 and SSE control as firmware wants them */
 void fpu_init(void);	 /* BSP */
 void fpu_init_cpu(void); /* each CPU */
 void mce_init_cpu(void);

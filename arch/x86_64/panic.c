@@ -196,7 +196,7 @@ static void call_hook(void)
 }
 
 static void (*const stages[])(void) = {
-	show_registers, show_control, show_machine_check, show_trace, call_hook, uart_flush_polled,
+	show_registers, show_control, show_machine_check, show_trace, call_hook,
 };
 
 __attribute__((noreturn)) static void report(const struct trap_frame *f, const char *fmt,
@@ -225,6 +225,7 @@ __attribute__((noreturn)) static void report(const struct trap_frame *f, const c
 	while (stage < sizeof(stages) / sizeof(stages[0]))
 		stages[stage++]();
 	panic_printf("stasis: halted\n");
+	uart_flush_polled();
 	cpu_stop();
 }
 

@@ -67,7 +67,6 @@ static void efi_reset(uint64_t type)
 {
 	const struct efi_system_table *st = (const void *)handoff->efi_system_table;
 	const struct efi_runtime *rt;
-	const uint32_t mxcsr = 0x1f80;
 
 	if (!in_runtime((uint64_t)st, sizeof(*st)))
 		return;
@@ -75,7 +74,7 @@ static void efi_reset(uint64_t type)
 	rt = (const void *)st->runtime;
 	if (st->signature == EFI_SYSTEM_TABLE_SIG && in_runtime(st->runtime, sizeof(*rt)) &&
 	    rt->signature == EFI_RUNTIME_SIG) {
-		asm volatile("fninit; ldmxcsr %0" : : "m"(mxcsr)); /* UEFI 2.10, 2.3.4 */
+		fpu_defaults(); /* UEFI 2.10, 2.3.4 */
 		((efi_reset_fn)rt->reset_system)(type, 0, 0, NULL);
 	}
 	write_cr3(paging_cr3());

@@ -230,6 +230,7 @@ unsigned smp_start(const struct handoff *h, __attribute__((noreturn)) void (*fn)
 		pages_free(saved, 2);
 	}
 	log_info("CPUs: %u", cpu_count());
-	tsc_sync_report();
+	if (cpu_count() > 1)
+		tsc_sync_report();
 	return cpu_count() - 1;
 }

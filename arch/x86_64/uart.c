@@ -32,6 +32,7 @@ enum {
 #define MCR_ON	      0x0b /* DTR, RTS, OUT2 (gates the interrupt line) */
 #define LSR_DR	      0x01
 #define LSR_THRE      0x20
+#define LSR_TEMT      0x40
 #define FIFO_SIZE     16
 #define BAUD_MAX      115200
 
@@ -221,6 +222,8 @@ void uart_flush_polled(void)
 	set_ier(0);
 	by_irq = false;
 	drain_polled();
+	for (unsigned i = 0; i < SPINS_MAX && !(reg(LSR) & LSR_TEMT); i++)
+		cpu_relax(); /* a reset would cut off what is in the FIFO */
 	if (locked)
 		spin_unlock(&lock);
 }

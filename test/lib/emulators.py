@@ -142,7 +142,7 @@ class Bochs(Machine):
             f"cpu: model={options.cpu}, count={options.cpus}, ips={BOCHS_IPS}, reset_on_triple_fault=1",
             f"memory: guest={options.memory}, host={options.memory}",
             f"romimage: file={self.path('ovmf.fd')}",
-            f"vgaromimage: file={_need(VGA_BIOS, 'bochsbios')}",
+            f"vgaromimage: file={_need(VGA_BIOS, 'vgabios')}",
             "plugin_ctrl: speaker=0",
             "display_library: rfb, options=\"timeout=0\"",
             "clock: sync=none, time0=1700000000",
@@ -153,7 +153,7 @@ class Bochs(Machine):
             f"log: {self.path('bochs.log')}",
             "panic: action=fatal",
             "error: action=report",
-            "info: action=report",
+            "info: action=ignore",
             "debug: action=ignore",
             *options.emu_arg,
         ]

@@ -8,7 +8,7 @@ from relay import FIRMWARE
 SECTOR = 512
 CYLINDER = 16 * 63 * SECTOR  # heads * sectors, as told to Bochs
 SLACK = 4 << 20
-FAT16_MAX = 256 << 20
+FAT16_MAX = 1024 << 20
 
 
 def config_lines(options):
@@ -72,13 +72,13 @@ def make_esp(options, run_dir):
         files[name] = path
 
     size = sum(os.path.getsize(p) for p in files.values()) + SLACK
-    size = max(size, 64 << 20)
+    size = max(size, 160 << 20)
     cylinders = size // CYLINDER + 1
     image = os.path.join(run_dir, "esp.img")
     with open(image, "wb") as f:
         f.truncate(cylinders * CYLINDER)
     fat = "16" if size < FAT16_MAX else "32"
-    _run("mkfs.fat", "-F", fat, "-g", "16/63", image)
+    _run("mkfs.fat", "-F", fat, "-s", "64", "-g", "16/63", image)
     _run("mmd", "-i", image, "::EFI", "::EFI/BOOT")
     for name, path in files.items():
         _run("mcopy", "-i", image, os.path.realpath(path), f"::{name}")

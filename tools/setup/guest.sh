@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guests of the tests, as Debian ships them:
 #   build/guest/vmlinuz, build/guest/modules   linux-image-amd64, unpacked and not installed
+#   build/guest/vmlinuz-cloud, modules-cloud   linux-image-cloud-amd64: small, for slow emulators and benchmarks
 #   build/guest/di-vmlinuz, di-initrd.gz       the installer's netboot images
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -11,16 +12,23 @@ APT=$(dirname "$0")/apt-private.sh
 LOG=$BUILD/setup-guest.log
 : >"$LOG"
 
-# The meta package names the one with the kernel.
-kernel=$("$APT" depends linux-image-amd64 linux-image-)
-[ -n "$kernel" ] || die "linux-image-amd64 depends on no linux-image-*: cannot tell the kernel's version"
+# unpack META SUFFIX: the kernel that the meta package names, as vmlinuz$SUFFIX and modules$SUFFIX
+unpack()
+{
+	kernel=$("$APT" depends "$1" linux-image-)
+	[ -n "$kernel" ] || die "$1 depends on no linux-image-*: cannot tell the kernel's version"
+	"$APT" binary "$kernel" "$BUILD/src/linux$2"
+	version=${kernel#linux-image-}
+	ln -sfn "../src/linux$2/boot/vmlinuz-$version" "$OUT/vmlinuz$2"
+	ln -sfn "../src/linux$2/lib/modules/$version" "$OUT/modules$2"
+	[ -e "$OUT/vmlinuz$2" ] && [ -e "$OUT/modules$2/kernel" ] ||
+		die "package $kernel is not laid out as expected"
+	run "$LOG" /sbin/depmod -b "$BUILD/src/linux$2" "$version"
+}
+
 mkdir -p "$OUT"
-"$APT" binary "$kernel" "$BUILD/src/linux"
-version=${kernel#linux-image-}
-ln -sfn "../src/linux/boot/vmlinuz-$version" "$OUT/vmlinuz"
-ln -sfn "../src/linux/lib/modules/$version" "$OUT/modules"
-[ -e "$OUT/vmlinuz" ] && [ -e "$OUT/modules/kernel" ] || die "package $kernel is not laid out as expected"
-run "$LOG" /sbin/depmod -b "$BUILD/src/linux" "$version"
+unpack linux-image-amd64 ""
+unpack linux-image-cloud-amd64 -cloud
 
 installer=/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64
 for f in linux initrd.gz; do
