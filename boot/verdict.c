@@ -40,7 +40,7 @@ const char *cpu_verdict(const struct cpu_facts *f)
 	const char *wrong;
 
 	if (!f->vmx && !f->svm)
-		return "no VT-x or AMD-V: switch it on in the firmware, or use another CPU";
+		return "no VT-x or AMD-V: switch it on in the firmware's set-up";
 	wrong = f->vmx ? vmx_verdict(f) : svm_verdict(f);
 	if (!wrong && f->la57)
 		wrong = "5-level paging is on: switch it off in the firmware's set-up";
