@@ -107,7 +107,7 @@ static const struct mem_range server_map[] = {
 	{0x70000000, 0x1000000, MEM_RUNTIME_CODE, 1},
 	{0x71000000, 0x400000, MEM_RAM, 0},
 	{0x71400000, 0x400000, MEM_RAM, 0},
-	{0x7f800000, 0x10800000, MEM_RESERVED, 0}, /* SMM, then ECAM */
+	{0x71800000, 0x1e800000, MEM_RESERVED, 0}, /* SMM, then ECAM */
 	{0xfd000000, 0x1800000, MEM_MMIO, 1},
 	{0xfed20000, 0x25000, MEM_RESERVED, 0},
 	{0xff000000, 0x1000000, MEM_MMIO, 1},
@@ -139,7 +139,7 @@ static const struct mtrr_regs server_mtrr = {
 		  0x0505050505050505, 0x0505050505050505, 0x0505050505050505},
 	.n_var = 10,
 	.var = {VAR(0x0ull, 0x8000000000ull, MT_WB), VAR(0x8000000000ull, 0x8000000000ull, MT_WB),
-		VAR(0x80000000ull, 0x80000000ull, MT_UC), VAR(0x7f800000ull, 0x800000ull, MT_UC),
+		VAR(0x80000000ull, 0x80000000ull, MT_UC), VAR(0x71400000ull, 0x400000ull, MT_UC),
 		VAR(0x40200000ull, 0x200000ull, MT_WT), VAR(0x2345000ull, 0x1000ull, MT_UC)},
 	.phys_bits = 46,
 };
