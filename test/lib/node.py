@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A running node for tests: test/node under pexpect, driven by what its console says, never by sleeping."""
+import os
+import re
+import shlex
+
+import pexpect
+
+from paths import INITRD, KERNEL, ROOT
+
+GUEST_PROMPT = "guest# "
+STASIS_PROMPT = "stasis> "
+ESCAPE = "\x1d"  # Ctrl-]
+# Host seconds from power-on to the guest's prompt, on a busy host. Bochs spends over a minute unpacking a stock kernel.
+BOOT_TIMEOUT = {"qemu": 240, "bochs": 900}
+APPEND = "console=ttyS0,115200"
+TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
+TROUBLE = re.compile(r"\[Firmware Bug\]|unchecked MSR|[Uu]nstable|WARNING:|BUG:|Oops|Call Trace|soft lockup|rcu_.*stall")
+
+
+class Failure(Exception):
+    """A test's expectation does not hold."""
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+class Node:
+    """One run of test/node. Use as a context manager: leaving it ends the emulator."""
+
+    def __init__(self, emu="qemu", kernel=KERNEL, initrd=INITRD, append="", config=(), timeout=None, extra=(), log=None, **options):
+        self.emu = emu
+        self.patience = timeout or BOOT_TIMEOUT[emu]
+        args = ["--emu", emu, "--kernel", kernel, "--initrd", initrd, "--append", f"{APPEND} {append}".strip()]
+        for c in config:
+            args += ["--config", c]
+        for name, value in options.items():
+            option = "--" + name.replace("_", "-")
+            if value is True:
+                args.append(option)
+            elif value not in (None, False):
+                args += [option, str(value)]
+        args += extra
+        command = os.path.join(ROOT, "test", "node")
+        self.command = shlex.join([command] + args)
+        self.child = pexpect.spawn(command, args, timeout=self.patience, encoding="utf-8", codec_errors="replace", maxread=65536)
+        self.child.delaybeforesend = None
+        self.child.logfile_read = log
+        self.transcript = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.close(force=True)
+
+    # --- what the console says ---
+    def expect(self, pattern, timeout=None):
+        """Waits for a regular expression (or a list: returns which); the text before it is kept in `before`."""
+        try:
+            which = self.child.expect(pattern, timeout=timeout or self.patience)
+        except pexpect.TIMEOUT:
+            raise Failure(f"no {pattern!r} within {timeout or self.patience} s; the console ends with:\n{self._end()}") from None
+        except pexpect.EOF:
+            raise Failure(f"the run ended (status {self.wait()}) before {pattern!r}; the console ends with:\n{self._end()}") from None
+        self.transcript += self.child.before + str(self.child.after)
+        self.before = plain(self.child.before)
+        return which
+
+    def _end(self):
+        return plain(self.child.before or "")[-2000:]
+
+    def boot(self, timeout=None):
+        """To the guest's shell; returns everything on the console so far."""
+        self.expect(re.escape(GUEST_PROMPT), timeout)
+        self._quiet_shell()
+        return plain(self.transcript)
+
+    def _quiet_shell(self):
+        # The kernel's late messages would land between commands and answers.
+        self.run("dmesg -n 1; stty -echo")
+
+    # --- talking to the guest ---
+    def send(self, text):
+        self.child.send(text)
+
+    def run(self, command, timeout=None, status=0):
+        """Runs a shell command in the guest; its output. Fails if its exit status is another (None: any)."""
+        self._sequence = getattr(self, "_sequence", 0) + 1
+        mark = f"done-{self._sequence}"
+        # Quotes keep the echoed command from looking like its own answer.
+        self.child.send(f"{command}; echo \"\"done''-{self._sequence}=$?\r")
+        self.expect(rf"{mark}=(\d+)\r?\n", timeout)
+        output, got = self.before, int(self.child.match.group(1))
+        self.expect(re.escape(GUEST_PROMPT), timeout)
+        if status is not None and got != status:
+            raise Failure(f"guest command {command!r} exited with {got}, wanted {status}:\n{output}")
+        lines = output.splitlines()
+        if lines and "done''" in lines[0]:
+            lines = lines[1:]
+        return "\n".join(lines).strip()
+
+    # --- talking to Stasis ---
+    def stasis(self, command, timeout=60):
+        """Switches to the prompt, gives a command, switches back; the command's output."""
+        self.child.send(ESCAPE)
+        self.expect(re.escape(STASIS_PROMPT), timeout)
+        output = self.stasis_command(command, timeout)
+        self.child.send(ESCAPE)
+        return output
+
+    def stasis_command(self, command, timeout=60):
+        """At the prompt already."""
+        self.child.send(command + "\r")
+        self.expect(re.escape(STASIS_PROMPT), timeout)
+        lines = self.before.replace("\r", "").splitlines()
+        return "\n".join(lines[1:]).strip()  # the first is the echoed command
+
+    # --- the end ---
+    def wait(self, timeout=None):
+        """Until the run is over; its exit status."""
+        try:
+            self.child.expect(pexpect.EOF, timeout=timeout or self.patience)
+            self.transcript += self.child.before
+        except pexpect.TIMEOUT:
+            raise Failure(f"the node is still running; the console ends with:\n{self._end()}") from None
+        self.child.close()
+        return self.child.exitstatus
+
+    def power_off(self, timeout=120):
+        self.child.send("poweroff -f\r")
+        status = self.wait(timeout)
+        check(status == 0, f"exit status {status} after the guest's power-off, wanted 0")
+
+
+def plain(text):
+    return TERMINAL_CODES.sub("", text).replace("\r", "")
+
+
+def trouble(dmesg):
+    """The lines of a kernel log that a healthy machine does not have, without their time stamps."""
+    return [re.sub(r"^\[ *[0-9.]+\] *", "", line) for line in dmesg.splitlines() if TROUBLE.search(line)]
