@@ -98,7 +98,7 @@ static void test_legacy_oneshot(void)
 	CHECK_EQ(board.isa_edges[8], 1);
 	CHECK_EQ(board.isa_edges[0], 1);
 	/* 32 bits come round */
-	board_run(TICK << 32);
+	board_run(10ull << 32);
 	CHECK_EQ(board.isa_edges[0], 2);
 	CHECK_EQ(board.isa_edges[8], 1);
 	/* a deadline just missed: a whole turn, and the guest can see it */
