@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A board for tests of single devices: virtual time that the test moves, wires that count their edges, and what devices
- * ask of the node. Include once per program, after check.h.
+ * A board for tests of single devices: virtual time that the test moves, wires that count their
+ * edges, and what devices ask of the node. Include once per program, after check.h.
  */
 #pragma once
 #include <stdarg.h>
@@ -23,9 +23,9 @@ static struct {
 	struct vtimerq q;
 	bool isa[16], gsi[GSI_COUNT];
 	unsigned isa_edges[16], gsi_edges[GSI_COUNT]; /* rising */
-	unsigned fires;      /* timer interrupts of the host */
+	unsigned fires;				      /* timer interrupts of the host */
 	unsigned resets, poweroffs;
-	char out[256];       /* what the guest wrote to its console */
+	char out[256]; /* what the guest wrote to its console */
 	unsigned out_len, out_room, rx_room;
 } board = {.out_room = 256};
 

@@ -194,8 +194,8 @@ static void test_periodic(void)
 
 static void test_rates(void)
 {
-	static const unsigned hz[16] = {0,    256,  128, 8192, 4096, 2048, 1024, 512,
-					256,  128,  64,  32,   16,   8,    4,    2};
+	static const unsigned hz[16] = {0,   256, 128, 8192, 4096, 2048, 1024, 512,
+					256, 128, 64,  32,   16,   8,	 4,    2};
 
 	for (unsigned rs = 0; rs < 16; rs++) {
 		unsigned n = 0;
