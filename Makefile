@@ -133,13 +133,35 @@ $(B)/stasis.efi: $(EFI_OBJ)
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_LIMIT) ] || \
 		{ echo "$@: $$size bytes, more than $(EFI_LIMIT)" >&2; exit 1; }
 
+# --- what tests run instead of, or before, an operating system ----------------------------------
+TEST_EFI := $(patsubst test/efi/%.c,$(B)/test/%.efi,$(wildcard test/efi/*.c))
+.PRECIOUS: $(B)/test/%.o
+$(B)/test/%.o: test/efi/%.c | $(S)/packages
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 $(EFI_FLAGS) $(WARN) -c $< -o $@
+$(B)/test/%.efi: $(B)/test/%.o
+	$(SAY) EFI $@
+	$(call efi,$@,$<)
+
+# A test kernel has the shape of a bzImage: set-up sectors, then a flat image.
+TEST_KERNELS := $(patsubst test/kernel/%.c,$(B)/test/%.bzimage,$(filter-out test/kernel/kernel.c,$(wildcard test/kernel/*.c)))
+KERNEL_FLAGS := -O2 -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -I.
+$(B)/test/%.bzimage: test/kernel/%.c test/kernel/kernel.c test/kernel/start.S test/kernel/kernel.ld test/kernel/kernel.h | $(S)/packages
+	$(SAY) KERNEL $@
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 $(KERNEL_FLAGS) $(WARN) -static -Wl,-T,test/kernel/kernel.ld -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@.elf $< test/kernel/kernel.c test/kernel/start.S
+	$(Q)objcopy -O binary $@.elf $@
+
 # --- host tests --------------------------------------------------------------------------------
-# The first line of a test names the sources it links with: /* build: hv/a.c hv/b.c */
+# A line at the top of a test names the sources it links with: /* build: hv/a.c hv/b.c */
 UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*$(T)*.c)))
 UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include -DHOST_TEST \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
-build_line = $(shell sed -n '1s,^/\* build:\(.*\)\*/.*,\1,p' $(1))
+comma := ,
+build_line = $(shell sed -n '1$(comma)5s;^/\* build:\(.*\)\*/.*;\1;p' $(1))
 
 .SECONDEXPANSION:
 $(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(S)/zydis $(GEN)
@@ -153,12 +175,43 @@ $(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(
 		$(filter %.c,$^) $(B)/zydis/libzydis-host.a
 
 unit: $(UNIT:%=$(B)/unit/%)
-	$(Q)test/run --unit $(UNIT)
+	$(Q)test/run --unit $(T)
 
 # S seconds, with what earlier runs found as a start
 S_SECONDS := $(if $(filter command line,$(origin S)),$(S),60)
 fuzz: $(B)/fuzz/fuzz_$(T)
 	@mkdir -p $(B)/fuzz/corpus/$(T)
 	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S_SECONDS) -max_len=4096 -print_final_stats=1 corpus/$(T)
+
+# --- all tests, and what a user sees first ------------------------------------------------------
+TESTED := setup $(B)/stasis.efi $(TEST_EFI) $(TEST_KERNELS)
+check: $(TESTED) $(UNIT:%=$(B)/unit/%)
+	$(Q)test/run $(T)
+check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
+	$(Q)test/run --long $(T)
+demo: setup $(B)/stasis.efi
+	$(Q)test/demo
+bench: $(TESTED)
+	$(Q)test/bench
+
+# --- style and static checks -------------------------------------------------------------------
+C_FILES = $(shell git ls-files '*.c' '*.h')
+TIDY_HV = $(filter $(HV_SRC),$(filter %.c,$(C_FILES)))
+TIDY_EFI = $(filter boot/%.c,$(C_FILES))
+lint: setup $(GEN)
+	$(SAY) SPDX 'all files'
+	$(Q)tools/check-spdx
+	$(SAY) FORMAT 'C files'
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(SAY) CPPCHK 'C files'
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
+		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen -i test/kernel $(TIDY_HV) $(TIDY_EFI)
+	$(SAY) TIDY 'hypervisor'
+	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(filter-out -mno-red-zone,$(HV_FLAGS)) 2>/dev/null' tidy
+	$(SAY) TIDY 'loader'
+	$(Q)printf '%s\n' $(TIDY_EFI) | xargs -P 2 -n 6 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(EFI_FLAGS) 2>/dev/null' tidy
+
+clean:
+	rm -rf $(B)
 
 -include $(HV_OBJ:.o=.d) $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How tests in test/cases/*.py are declared: @case, with a function of one argument, the open log file."""
+
+CASES = []
+
+
+class Case:
+    def __init__(self, function, long, name):
+        self.function = function
+        self.long = long
+        self.name = name
+
+
+def case(long=False, **variants):
+    """Registers a test. long: only in `make check-long`. One variant, as NAME=[values], makes one test of each value:
+    the function is called with it as keyword, and its name ends with it."""
+
+    def register(function):
+        base = f"{function.__module__}.{function.__name__}"
+        if not variants:
+            CASES.append(Case(function, long, base))
+            return function
+        (key, values), = variants.items()
+        for value in values:
+            label = "-".join(str(v) for v in value) if isinstance(value, tuple) else str(value)
+            CASES.append(Case(_bind(function, key, value), long, f"{base}[{label}]"))
+        return function
+
+    return register
+
+
+def _bind(function, key, value):
+    return lambda log: function(log, **{key: value})
