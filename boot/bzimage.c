@@ -84,7 +84,7 @@ static const char *check(const struct setup_header *h, uint64_t file_size, struc
 		return "corrupt kernel (init_size): fetch it again";
 	if ((uint64_t)h->payload_offset + h->payload_length > payload)
 		return "corrupt kernel (payload_length): fetch it again";
-	if (h->pref_address < 0x100000 || h->pref_address + h->init_size > 1ull << 32)
+	if (h->pref_address < 0x100000 || h->pref_address > (1ull << 32) - h->init_size)
 		return "corrupt kernel (pref_address): fetch it again";
 	if (h->cmdline_size == 0)
 		return "corrupt kernel (cmdline_size): fetch it again";

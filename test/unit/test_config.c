@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* build: boot/config.c */
+#include "boot/config.h"
+#include "test/unit/check.h"
+
+static struct config c;
+static struct config_error e;
+
+static int options(const char *text)
+{
+	config_init(&c);
+	e.text[0] = 0;
+	return config_options(&c, text, &e);
+}
+
+static int file(const char *text)
+{
+	return config_file(&c, text, strlen(text), &e);
+}
+
+static int only_file(const char *text)
+{
+	config_init(&c);
+	e.text[0] = 0;
+	return file(text);
+}
+
+static void defaults_are_the_documented_ones(void)
+{
+	CHECK(options("stasis.efi kernel=vmlinuz") == 0);
+	CHECK(config_finish(&c, &e) == 0);
+	CHECK_STR(c.kernel, "vmlinuz");
+	CHECK_STR(c.initrd, "");
+	CHECK_STR(c.append, "");
+	CHECK_EQ(c.cpus, 0);
+	CHECK_EQ(c.memory, 0);
+	CHECK_EQ(c.hv_base, HV_BASE_DEFAULT);
+	CHECK_EQ(c.hv_memory, HV_SIZE_DEFAULT);
+	CHECK_EQ(c.console_port, 0x3f8);
+	CHECK_EQ(c.console_baud, 115200);
+	CHECK_EQ(c.on_reset, RESET_REBOOT);
+	CHECK_EQ(c.n_nics, 0);
+}
+
+static void every_key_is_taken(void)
+{
+	CHECK(options("x.efi kernel=k initrd=\\boot\\i append=quiet cpus=4 memory=2048 "
+		      "hv_base=0x10000000 "
+		      "hv_memory=32 console=0x3e8,9600 on_reset=stop nic.52:54:00:12:34:5f=control "
+		      "nic.03:1f.7=experiment nic.aa-bb-cc-dd-ee-ff=none") == 0);
+	CHECK_STR(c.initrd, "\\boot\\i");
+	CHECK_STR(c.append, "quiet");
+	CHECK_EQ(c.cpus, 4);
+	CHECK_EQ(c.memory, 2048ull << 20);
+	CHECK_EQ(c.hv_base, 0x10000000);
+	CHECK_EQ(c.hv_memory, 32 << 20);
+	CHECK_EQ(c.console_port, 0x3e8);
+	CHECK_EQ(c.console_baud, 9600);
+	CHECK_EQ(c.on_reset, RESET_STOP);
+	CHECK_EQ(c.n_nics, 3);
+	CHECK_EQ(c.nics[0].by_mac, 1);
+	CHECK_EQ(c.nics[0].mac[0], 0x52);
+	CHECK_EQ(c.nics[0].mac[5], 0x5f);
+	CHECK_EQ(c.nics[0].role, NIC_ROLE_CONTROL);
+	CHECK_EQ(c.nics[1].by_mac, 0);
+	CHECK_EQ(c.nics[1].bus, 3);
+	CHECK_EQ(c.nics[1].dev, 0x1f);
+	CHECK_EQ(c.nics[1].fn, 7);
+	CHECK_EQ(c.nics[1].role, NIC_ROLE_EXPERIMENT);
+	CHECK_EQ(c.nics[2].mac[5], 0xff);
+	CHECK_EQ(c.nics[2].role, NIC_ROLE_NONE);
+}
+
+static void quotes_keep_blanks_and_backslash_quote_is_a_quote(void)
+{
+	CHECK(options("i kernel=k append=\"console=ttyS0 a=\\\"b c\\\" d\"") == 0);
+	CHECK_STR(c.append, "console=ttyS0 a=\"b c\" d");
+	CHECK(options("i kernel=k \"append=a  b\"  cpus=2") == 0);
+	CHECK_STR(c.append, "a  b");
+	CHECK_EQ(c.cpus, 2);
+	CHECK(options("i append=\"\" kernel=k") == 0);
+	CHECK_STR(c.append, "");
+	CHECK(options("i kernel=\"a b") < 0);
+	CHECK_STR(e.text, "a quote is not closed: add \"");
+}
+
+static void options_shown_are_spelled_as_given(void)
+{
+	CHECK(options("i kernel=k append=\"a=\\\"b c\\\" d\" cpus=2") == 0);
+	CHECK_STR(c.options, "kernel=k append=\"a=\\\"b c\\\" d\" cpus=2");
+}
+
+static void first_word_is_the_image_unless_it_is_a_key(void)
+{
+	CHECK(options("  kernel=k cpus=3") == 0);
+	CHECK_STR(c.kernel, "k");
+	CHECK(options("stasis.efi") == 0);
+	CHECK(options("") == 0);
+	CHECK(options("a b") < 0);
+	CHECK_STR(e.text, "b is not key=value: quote a value that has blanks");
+}
+
+static void file_lines_take_comments_and_blanks(void)
+{
+	CHECK(only_file("\xef\xbb\xbf# a node\r\n\r\n  kernel = vmlinuz  \r\n"
+			"append = console=ttyS0  root=/dev/sda1\t# the disk\r\n"
+			"initrd=\"a b#c\"\n\tcpus=2 # two") == 0);
+	CHECK_STR(c.kernel, "vmlinuz");
+	CHECK_STR(c.append, "console=ttyS0  root=/dev/sda1");
+	CHECK_STR(c.initrd, "a b#c");
+	CHECK_EQ(c.cpus, 2);
+	CHECK(only_file("append=a#b #c\nkernel=k") == 0);
+	CHECK_STR(c.append, "a#b");
+	CHECK(only_file("append= # nothing\n") == 0);
+	CHECK_STR(c.append, "");
+	CHECK(only_file("append=\"keep \"\n") == 0);
+	CHECK_STR(c.append, "keep ");
+}
+
+static void options_override_the_file(void)
+{
+	CHECK(options("i cpus=2 nic.00:03.0=control") == 0);
+	CHECK(file("kernel=k\ncpus=8\nnic.00:03.0=experiment\nnic.00:04.0=experiment\n") == 0);
+	CHECK_EQ(c.cpus, 2);
+	CHECK_EQ(c.n_nics, 2);
+	CHECK_EQ(c.nics[0].role, NIC_ROLE_CONTROL);
+	CHECK_STR(c.options, "cpus=2 nic.00:03.0=control kernel=k nic.00:04.0=experiment");
+}
+
+static void unknown_keys_suggest_the_nearest(void)
+{
+	static const char *const lines[][2] = {
+		{"i kernal=k", "unknown key kernal: did you mean kernel?"},
+		{"i cpu=1", "unknown key cpu: did you mean cpus?"},
+		{"i mem=1", "unknown key mem: did you mean memory?"},
+		{"i hv_bse=1", "unknown key hv_bse: did you mean hv_base?"},
+		{"i init=1", "unknown key init: did you mean initrd?"},
+		{"i on-reset=stop", "unknown key on-reset: did you mean on_reset?"},
+		{"i bogus=1", "unknown key bogus: see the list of keys in docs/boot.md"},
+		{"i =1", "unknown key : see the list of keys in docs/boot.md"},
+	};
+
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		CHECK(options(lines[i][0]) < 0);
+		CHECK_STR(e.text, lines[i][1]);
+	}
+}
+
+static void bad_values_say_what_is_right(void)
+{
+	static const char *const bad[] = {
+		"i cpus=0",
+		"i cpus=257",
+		"i cpus=",
+		"i cpus=-1",
+		"i cpus=0x",
+		"i cpus=1a",
+		"i cpus=99999999999999999999",
+		"i memory=1",
+		"i memory=63",
+		"i hv_base=0x100000",
+		"i hv_base=0x8000001",
+		"i hv_base=0x100000000",
+		"i hv_memory=15",
+		"i hv_memory=17",
+		"i hv_memory=514",
+		"i console=com3",
+		"i console=com1,",
+		"i console=com1,7",
+		"i console=com1,230400",
+		"i console=0x3f9",
+		"i console=0x60",
+		"i console=1016",
+		"i console=0xfffffff8",
+		"i on_reset=halt",
+		"i on_reset=",
+		"i kernel=",
+		"i nic.00:03.0=x",
+		"i nic.00:20.0=none",
+		"i nic.00:03.8=none",
+		"i nic.=none",
+		"i nic.00:03=none",
+		"i nic.1:2:3:4:5=none",
+		"i nic.1:2:3:4:5:6:7=none",
+		"i nic.1:2:3:4:5:g=none",
+		"i nic.00:03.00=none",
+	};
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		if (!CHECK(options(bad[i]) < 0))
+			printf("  taken: %s\n", bad[i]);
+		CHECK(strstr(e.text, ": ") != NULL);
+	}
+	CHECK(options("i cpus=zero") < 0);
+	CHECK_STR(e.text, "bad cpus=zero: use 1 to 256");
+	CHECK(only_file("# x\nkernel=k\ncpus=0\n") < 0);
+	CHECK_STR(e.text, "stasis.cfg:3: bad cpus=0: use 1 to 256");
+}
+
+static void duplicates_are_refused(void)
+{
+	CHECK(options("i cpus=1 cpus=1") < 0);
+	CHECK_STR(e.text, "cpus given twice: remove one");
+	CHECK(options("i nic.00:03.0=none nic.0:3.0=none") < 0);
+	CHECK_STR(e.text, "nic.0:3.0 given twice: remove one");
+	CHECK(options("i cpus=1") == 0);
+	CHECK(file("cpus=1\ncpus=1\n") < 0);
+	CHECK_STR(e.text, "stasis.cfg:2: cpus given twice: remove one");
+}
+
+static void missing_kernel_is_said(void)
+{
+	CHECK(options("i cpus=1") == 0);
+	CHECK(config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "no kernel given: add kernel=FILE (command line or stasis.cfg)");
+}
+
+static void oversized_and_strange_text_is_refused(void)
+{
+	static char big[HANDOFF_CMDLINE + 200];
+
+	memset(big, 'a', sizeof big - 1);
+	memcpy(big, "i append=", 9);
+	CHECK(options(big) < 0);
+	big[HANDOFF_CMDLINE + 8] = 0; /* 4095 characters of value: the most there is room for */
+	CHECK(options(big) == 0);
+	CHECK_EQ(strlen(c.append), HANDOFF_CMDLINE - 1);
+	CHECK(options("i kernel=\x80") < 0);
+	CHECK_STR(e.text, "character 0x80 in the text: use plain ASCII");
+	CHECK(only_file("kernel\x01=k") < 0);
+	CHECK(config_file(&c, "kernel=a\0b", 10, &e) < 0);
+	memset(big, 'k', 300);
+	memcpy(big, "i kernel=", 9);
+	big[300] = 0;
+	CHECK(options(big) < 0);
+}
+
+static void too_many_nics_are_refused(void)
+{
+	char text[40 * HANDOFF_MAX_NICS] = "i ";
+
+	for (unsigned i = 0; i <= HANDOFF_MAX_NICS; i++)
+		snprintf(text + strlen(text), sizeof text - strlen(text), "nic.01:%02x.0=none ", i);
+	CHECK(options(text) < 0);
+	CHECK_STR(e.text, "more than 16 nic keys: remove some");
+}
+
+int main(void)
+{
+	RUN(defaults_are_the_documented_ones);
+	RUN(every_key_is_taken);
+	RUN(quotes_keep_blanks_and_backslash_quote_is_a_quote);
+	RUN(options_shown_are_spelled_as_given);
+	RUN(first_word_is_the_image_unless_it_is_a_key);
+	RUN(file_lines_take_comments_and_blanks);
+	RUN(options_override_the_file);
+	RUN(unknown_keys_suggest_the_nearest);
+	RUN(bad_values_say_what_is_right);
+	RUN(duplicates_are_refused);
+	RUN(missing_kernel_is_said);
+	RUN(oversized_and_strange_text_is_refused);
+	RUN(too_many_nics_are_refused);
+	return check_result();
+}
