@@ -349,7 +349,8 @@ static int pic_save(void *dev, struct state_writer *w)
 	return w->err;
 }
 
-static void chip_load(struct i8259 *c, struct state_reader *r)
+/* False: an unknown flag. */
+static bool chip_load(struct i8259 *c, struct state_reader *r)
 {
 	uint8_t b[10];
 
@@ -369,8 +370,7 @@ static void chip_load(struct i8259 *c, struct state_reader *r)
 			    .smm = b[9] & 8,
 			    .read_isr = b[9] & 16,
 			    .poll = b[9] & 32};
-	if (b[9] & 0xc0)
-		r->err = -EINVAL;
+	return !(b[9] & 0xc0);
 }
 
 static bool chip_valid(const struct i8259 *c, uint8_t elcr)
@@ -383,12 +383,13 @@ static bool chip_valid(const struct i8259 *c, uint8_t elcr)
 static int pic_load(void *dev, struct state_reader *r)
 {
 	struct i8259 next[2];
+	bool valid = true;
 
 	(void)dev;
 	for (unsigned i = 0; i < 2; i++)
-		chip_load(&next[i], r);
-	if (!state_done(r) || !chip_valid(&next[0], elcr_mask[0]) ||
-	    !chip_valid(&next[1], elcr_mask[1]))
+		valid = chip_load(&next[i], r) && chip_valid(&next[i], elcr_mask[i]) && valid;
+	/* The master's request from the slave is a wire between them. */
+	if (!state_done(r) || !valid || (next[0].irr >> CASCADE & 1) != (request(&next[1]) >= 0))
 		return -EINVAL;
 	memcpy(pic.chip, next, sizeof(next));
 	/* No edge for the LAPICs: they have their own state of LINT0. */

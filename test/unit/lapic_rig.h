@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Four virtual CPUs with nothing but their LAPICs, on a clock that only moves when told to. For unit tests and fuzzers.
- * Without RIG_BOARD the 8259's wire and the IOAPIC's ear for EOIs are variables here too.
+ * Four virtual CPUs with nothing but their LAPICs, on a clock that only moves when told to. For
+ * unit tests and fuzzers. Without RIG_BOARD the 8259's wire and the IOAPIC's ear for EOIs are
+ * variables here too.
  */
 #pragma once
 #include <assert.h>
@@ -14,7 +15,7 @@
 #include "hv/vlapic_internal.h"
 
 #define RIG_CPUS 4
-#define RIG_HZ   2394000000ull
+#define RIG_HZ	 2394000000ull
 
 struct rig_events {
 	unsigned kicks, nmis, inits, sipis, sipi_vector;
@@ -117,7 +118,8 @@ static inline struct vlapic *lapic(unsigned i)
 	return &rig_vcpu[i].lapic;
 }
 
-/* Power-on, all software-enabled, virtual time 0. The first call creates the LAPICs and their units. */
+/* Power-on, all software-enabled, virtual time 0. The first call creates the LAPICs and their
+ * units. */
 static inline void rig_reset(void)
 {
 	static bool created;
@@ -129,7 +131,8 @@ static inline void rig_reset(void)
 		rig_vcpu[i].tsc_adjust = 0;
 		if (!created) {
 			vtimerq_init(&rig_queue[i], NULL);
-			vlapic_init(lapic(i), &rig_vcpu[i], rig_page[i], rig_id[i], i == 0, &rig_queue[i]);
+			vlapic_init(lapic(i), &rig_vcpu[i], rig_page[i], rig_id[i], i == 0,
+				    &rig_queue[i]);
 		}
 		vlapic_reset(lapic(i));
 		vlapic_mmio_write(lapic(i), APIC_SVR, 4, SVR_ENABLE | 0xff);
@@ -156,7 +159,8 @@ static inline void rig_jump(uint64_t ns)
 	rig_host = host > rig_host ? host : rig_host;
 }
 
-/* Virtual time goes on to `ns`; every timer fires at its deadline. Returns how many moments that took. */
+/* Virtual time goes on to `ns`; every timer fires at its deadline. Returns how many moments that
+ * took. */
 static inline unsigned rig_advance(uint64_t ns)
 {
 	unsigned stops = 0;

@@ -36,10 +36,10 @@ static void dev_write(void *dev, uint64_t offset, unsigned size, uint64_t val)
 	note(dev, offset, size, val);
 }
 
-#define REGION(n, b, s, m)                                                                         \
-	{                                                                                          \
-		.name = n, .base = b, .size = s, .max_size = m, .dev = n, .read = dev_read,        \
-		.write = dev_write                                                                 \
+#define REGION(n, b, s, m)                                                                  \
+	{                                                                                   \
+		.name = n, .base = b, .size = s, .max_size = m, .dev = n, .read = dev_read, \
+		.write = dev_write                                                          \
 	}
 
 static const struct bus_region io[] = {
@@ -65,13 +65,18 @@ static void add_all(void)
 
 static void overlaps_and_nonsense_are_refused(void)
 {
-	static const struct bus_region overlap[] = {REGION("a", 0x21, 1, 1), REGION("b", 0x60, 0x20, 1)};
-	static const struct bus_region moverlap[] = {REGION("a", 0xfec00fff, 1, 1), REGION("b", 0xfe000000, 0x1000000, 4),
-						     REGION("c", 0xfec01000, 8, 4), REGION("d", 0, 1ull << 63, 8)};
-	static const struct bus_region bad[] = {REGION("size", 0x100, 0, 1), REGION("end", 0xffff, 2, 1), REGION("power", 0x100, 1, 3),
-						REGION("wide", 0x100, 8, 8), REGION("none", 0x100, 1, 0)};
+	static const struct bus_region overlap[] = {REGION("a", 0x21, 1, 1),
+						    REGION("b", 0x60, 0x20, 1)};
+	static const struct bus_region moverlap[] = {
+		REGION("a", 0xfec00fff, 1, 1), REGION("b", 0xfe000000, 0x1000000, 4),
+		REGION("c", 0xfec01000, 8, 4), REGION("d", 0, 0x1000, 8)};
+	static const struct bus_region bad[] = {
+		REGION("size", 0x100, 0, 1), REGION("end", 0xffff, 2, 1),
+		REGION("power", 0x100, 1, 3), REGION("wide", 0x100, 8, 8),
+		REGION("none", 0x100, 1, 0)};
 	static const struct bus_region wrap = REGION("wrap", 0xffffffffffffff80, 0x100, 8);
-	static const struct bus_region no_handler = {.base = 0x100, .size = 1, .max_size = 1, .read = dev_read};
+	static const struct bus_region no_handler = {
+		.base = 0x100, .size = 1, .max_size = 1, .read = dev_read};
 
 	for (size_t i = 0; i < sizeof(overlap) / sizeof(overlap[0]); i++)
 		CHECK_EQ(bus_add_io(&overlap[i]), -EEXIST);

@@ -5,7 +5,7 @@
 #include "hv/state.h"
 #include "test/unit/check.h"
 
-#define HEADER  32
+#define HEADER	32
 #define SECTION 40
 
 static uint8_t image[1024];

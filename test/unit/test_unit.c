@@ -50,10 +50,10 @@ static int on_load(void *dev, struct state_reader *r)
 
 static uint8_t dev[3][2] = {{'A', 1}, {'B', 2}, {'C', 3}};
 
-#define UNIT(n, d)                                                                                 \
-	{                                                                                          \
-		.name = n, .version = 7, .dev = d, .reset = on_reset, .save = on_save,             \
-		.load = on_load                                                                    \
+#define UNIT(n, d)                                                                     \
+	{                                                                              \
+		.name = n, .version = 7, .dev = d, .reset = on_reset, .save = on_save, \
+		.load = on_load                                                        \
 	}
 static struct unit unit[3] = {UNIT("a", dev[0]), UNIT("b", dev[1]), UNIT("c", dev[2])};
 

@@ -8,8 +8,8 @@
 #define MSR_BASE     0x1b
 #define MSR_DEADLINE 0x6e0
 #define MSR_X2(reg)  (0x800 + (reg) / 16)
-#define XAPIC        (LAPIC_BASE | BASE_EN)
-#define X2APIC       (LAPIC_BASE | BASE_EN | BASE_EXTD)
+#define XAPIC	     (LAPIC_BASE | BASE_EN)
+#define X2APIC	     (LAPIC_BASE | BASE_EN | BASE_EXTD)
 #define TIMER_VECTOR 0x60
 
 static uint32_t rd(unsigned cpu, unsigned reg)
@@ -214,11 +214,21 @@ static void registers_keep_only_their_bits(void)
 		unsigned reg;
 		uint32_t kept;
 	} row[] = {
-		{APIC_TPR, 0xff},	     {APIC_LDR, 0xff000000},	 {APIC_DFR, 0xffffffff},
-		{APIC_SVR, 0x3ff},	     {APIC_ICR_HIGH, 0xff000000}, {APIC_LVT_TIMER, 0x700ff},
-		{APIC_LVT_THERMAL, 0x107ff}, {APIC_LVT_PERF, 0x107ff},	 {APIC_LVT_LINT0, 0x1a7ff},
-		{APIC_LVT_LINT1, 0x1a7ff},   {APIC_LVT_ERROR, 0x100ff},	 {APIC_TDCR, 0xb},
-		{APIC_TMCCT, 0},	     {APIC_IRR, 0},		 {APIC_PPR, 0xf0},
+		{APIC_TPR, 0xff},
+		{APIC_LDR, 0xff000000},
+		{APIC_DFR, 0xffffffff},
+		{APIC_SVR, 0x3ff},
+		{APIC_ICR_HIGH, 0xff000000},
+		{APIC_LVT_TIMER, 0x700ff},
+		{APIC_LVT_THERMAL, 0x107ff},
+		{APIC_LVT_PERF, 0x107ff},
+		{APIC_LVT_LINT0, 0x1a7ff},
+		{APIC_LVT_LINT1, 0x1a7ff},
+		{APIC_LVT_ERROR, 0x100ff},
+		{APIC_TDCR, 0xb},
+		{APIC_TMCCT, 0},
+		{APIC_IRR, 0},
+		{APIC_PPR, 0xf0},
 	};
 
 	rig_reset();
@@ -231,7 +241,8 @@ static void registers_keep_only_their_bits(void)
 	CHECK_EQ(rd(1, APIC_ID), 1u << 24);
 	wr(1, APIC_DFR, 0);
 	CHECK_EQ(rd(1, APIC_DFR), 0x0fffffff);
-	wr(1, APIC_ICR, 0xfff3dfff & ~0xc00u); /* fixed, all bits that can be; vector ff to nobody */
+	wr(1, APIC_ICR,
+	   0xfff3dfff & ~0xc00u); /* fixed, all bits that can be; vector ff to nobody */
 	CHECK_EQ(rd(1, APIC_ICR) & (1u << 12), 0);
 }
 
@@ -390,7 +401,8 @@ static void apic_base_transitions(void)
 			rig_reset();
 			if (from != X)
 				CHECK_EQ(vlapic_wrmsr(lapic(0), MSR_BASE, value[from]), 0);
-			CHECK_EQ(vlapic_wrmsr(lapic(0), MSR_BASE, value[to]), legal[from][to] ? 0 : -EINVAL);
+			CHECK_EQ(vlapic_wrmsr(lapic(0), MSR_BASE, value[to]),
+				 legal[from][to] ? 0 : -EINVAL);
 			CHECK_EQ(vlapic_rdmsr(lapic(0), MSR_BASE, &val), 0);
 			CHECK_EQ(val, value[legal[from][to] ? to : from] | BASE_BSP);
 		}
@@ -402,7 +414,8 @@ static void apic_base_transitions(void)
 	CHECK_EQ(vlapic_wrmsr(lapic(0), MSR_BASE, XAPIC | 1ull << 40), -EINVAL);
 	wr(0, APIC_TPR, 0x30);
 	vlapic_post(lapic(0), 0x70, false);
-	CHECK_EQ(vlapic_wrmsr(lapic(0), MSR_BASE, LAPIC_BASE), 0); /* off: forgets all, hears nothing */
+	CHECK_EQ(vlapic_wrmsr(lapic(0), MSR_BASE, LAPIC_BASE),
+		 0); /* off: forgets all, hears nothing */
 	CHECK_EQ(rd(0, APIC_SVR), 0xffffffff);
 	vlapic_post(lapic(0), 0x71, false);
 	icr(1, 0, 0x4500);
@@ -451,8 +464,10 @@ static void x2apic_faults_on_reserved(void)
 		{APIC_TDCR, 0xb, 4},
 		{APIC_SELF_IPI, 0x70, 0x100},
 	};
-	static const unsigned read_only[] = {APIC_ID, APIC_VERSION, APIC_PPR, APIC_LDR, APIC_ISR, APIC_TMR + 0x70, APIC_IRR, APIC_TMCCT};
-	static const unsigned absent[] = {0, APIC_APR, APIC_RRD, APIC_DFR, APIC_ICR_HIGH, 0x2f0, 0x3a0, 0x400, 0xff0};
+	static const unsigned read_only[] = {APIC_ID,  APIC_VERSION,	APIC_PPR, APIC_LDR,
+					     APIC_ISR, APIC_TMR + 0x70, APIC_IRR, APIC_TMCCT};
+	static const unsigned absent[] = {0,	 APIC_APR, APIC_RRD, APIC_DFR, APIC_ICR_HIGH,
+					  0x2f0, 0x3a0,	   0x400,    0xff0};
 	uint64_t val;
 
 	x2apic_all();
@@ -636,7 +651,8 @@ static void tsc_deadline_compares_the_guests_tsc(void)
 {
 	rig_reset();
 	rig_jump(1000000);
-	vlapic_wrmsr(lapic(0), MSR_DEADLINE, node_ticks() + 1000); /* not in deadline mode: ignored */
+	vlapic_wrmsr(lapic(0), MSR_DEADLINE,
+		     node_ticks() + 1000); /* not in deadline mode: ignored */
 	CHECK_EQ(deadline(0), 0);
 	wr(0, APIC_LVT_TIMER, TIMER_VECTOR | TIMER_DEADLINE << 17);
 	rig_vcpu[0].tsc_adjust = (uint64_t)-123456789;
@@ -855,7 +871,19 @@ static void patch(uint8_t *img, size_t offset, uint64_t val, size_t size)
 
 static void impossible_states_are_refused(void)
 {
-	enum { ID = 0, BASE = 4, EDGE = 12, RIRR = 13, ERR = 14, ICRH = 18, PIR = 22, LEVEL = 54, TIMER = 86, TSC = 94, REG = 102 };
+	enum {
+		ID = 0,
+		BASE = 4,
+		EDGE = 12,
+		RIRR = 13,
+		ERR = 14,
+		ICRH = 18,
+		PIR = 22,
+		LEVEL = 54,
+		TIMER = 86,
+		TSC = 94,
+		REG = 102
+	};
 	static const struct {
 		size_t offset, size;
 		uint64_t val;
@@ -877,7 +905,7 @@ static void impossible_states_are_refused(void)
 		{REG + APIC_SVR / 4, 4, 0xff}, /* with unmasked LVTs */
 		{REG + APIC_LVT_LINT0 / 4, 4, LVT_REMOTE_IRR},
 		{REG + APIC_LVT_TIMER / 4, 4, TIMER_DEADLINE << 17}, /* with a count */
-		{REG + APIC_TMICT / 4, 4, 0}, /* armed for nothing */
+		{REG + APIC_TMICT / 4, 4, 0},			     /* armed for nothing */
 		{REG + APIC_TMCCT / 4, 4, 1},
 		{REG + 0x3a0 / 4, 4, 1},
 	};

@@ -1,0 +1,178 @@
+/* build: hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The IOAPIC and the 8259 pair under any register accesses, wires and EOIs. The INTR wire never
+ * lies, a level-triggered pin never sends twice without an EOI, and a save, scramble, load and save
+ * again gives the same bytes.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "hv/bus.h"
+#include "hv/irq.h"
+#include "hv/log.h"
+#include "hv/platform.h"
+#include "hv/unit.h"
+#include "hv/vlapic.h"
+
+#define CHECK(c)                                                   \
+	do {                                                       \
+		if (!(c)) {                                        \
+			(void)fprintf(stderr, "broken: %s\n", #c); \
+			abort();                                   \
+		}                                                  \
+	} while (0)
+
+static const uint8_t *in, *in_end;
+static bool wire;
+static unsigned sent_level;
+
+void vlapic_set_lint0(bool level)
+{
+	CHECK(level != wire);
+	wire = level;
+}
+
+void vlapic_deliver(uint32_t dest, bool logical, unsigned delivery, uint8_t vector, bool level)
+{
+	(void)logical;
+	(void)vector;
+	CHECK(dest <= 0xff && delivery <= DELIVERY_EXTINT);
+	CHECK(!level || delivery <= DELIVERY_LOWEST);
+	sent_level += level;
+}
+
+void panic(const char *text, ...)
+{
+	(void)fprintf(stderr, "panic: %s\n", text);
+	abort();
+}
+
+static uint64_t take(unsigned bytes)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < bytes && in < in_end; i++)
+		v |= (uint64_t)*in++ << 8 * i;
+	return v;
+}
+
+static uint8_t image[2][1024];
+
+static int save(uint8_t *buf)
+{
+	struct state_writer w;
+
+	state_writer_init(&w, buf, sizeof(image[0]));
+	CHECK(units_save(&w) == 0);
+	return state_finish(&w);
+}
+
+static void round_trip(void)
+{
+	char bad[STATE_NAME_LEN];
+	bool intr = pic_intr();
+	int n = save(image[0]);
+
+	CHECK(n > 0);
+	for (unsigned i = 0; i < unit_count(); i++)
+		unit_at(i)->scramble(unit_at(i)->dev);
+	CHECK(units_load(image[0], (size_t)n, bad) == STATE_OK);
+	CHECK(save(image[1]) == n);
+	CHECK(memcmp(image[0], image[1], (size_t)n) == 0);
+	CHECK(pic_intr() == intr);
+}
+
+static void io_access(uint8_t op)
+{
+	static const uint16_t ports[] = {0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x1f, 0x4cf};
+	uint16_t port = ports[take(1) % 8];
+	unsigned size = 1u << op % 3;
+
+	if (op & 0x80)
+		bus_io_write(port, size, (uint32_t)take(size));
+	else
+		CHECK(size == 4 || bus_io_read(port, size) >> 8 * size == 0);
+}
+
+static void mmio_access(uint8_t op)
+{
+	static const uint16_t offsets[] = {0, 0x10, 0x10, 0x40, 1, 0x12, 0x0e, 0xffc};
+	gpa_t gpa = {IOAPIC_BASE + offsets[take(1) % 8]};
+	unsigned size = 1u << op % 4;
+
+	if (op & 0x80)
+		bus_mmio_write(gpa, size, take(size));
+	else
+		(void)bus_mmio_read(gpa, size);
+}
+
+static void redirect(void)
+{
+	bus_mmio_write((gpa_t){IOAPIC_BASE}, 1, 0x10 + take(1) % 48);
+	bus_mmio_write((gpa_t){IOAPIC_BASE + 0x10}, 4, take(4));
+}
+
+/* Set a wire; one edge of it sends one message at most. */
+static void drive(void)
+{
+	unsigned gsi = (unsigned)take(1);
+	unsigned before = sent_level;
+
+	irq_set(gsi & 0x1f, gsi & 0x80);
+	CHECK(sent_level <= before + 1);
+}
+
+static void step(void)
+{
+	uint8_t op = (uint8_t)take(1);
+
+	switch (op >> 3 & 7) {
+	case 0:
+	case 1:
+		io_access(op);
+		break;
+	case 2:
+		mmio_access(op);
+		break;
+	case 3:
+		redirect();
+		break;
+	case 4:
+		drive();
+		break;
+	case 5:
+		if (op & 0x80)
+			CHECK(pic_intack() <= 0xff);
+		else
+			irq_isa_set(op & 0x7, op & 0x40);
+		break;
+	case 6:
+		ioapic_eoi_broadcast((uint8_t)take(1));
+		break;
+	default:
+		round_trip();
+		break;
+	}
+	CHECK(pic_intr() == wire);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static bool created;
+
+	if (!created) {
+		pic_init();
+		ioapic_init();
+		created = true;
+	}
+	units_reset();
+	in = data;
+	in_end = data + size;
+	while (in < in_end)
+		step();
+	round_trip();
+	return 0;
+}

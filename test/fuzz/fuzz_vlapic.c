@@ -1,0 +1,209 @@
+/* build: hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c timevirt/vclock.c timevirt/vtimer.c */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Four LAPICs with the whole board under a stream of guest and board actions. After each: the
+ * registers hold what registers can hold. A save, scramble, load and save again must give the same
+ * bytes.
+ */
+#define RIG_BOARD
+#include "hv/bus.h"
+#include "hv/platform.h"
+#include "test/unit/lapic_rig.h"
+
+#define CHECK(c)                                                   \
+	do {                                                       \
+		if (!(c)) {                                        \
+			(void)fprintf(stderr, "broken: %s\n", #c); \
+			abort();                                   \
+		}                                                  \
+	} while (0)
+
+static const uint8_t *in, *in_end;
+
+static uint64_t take(unsigned bytes)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < bytes && in < in_end; i++)
+		v |= (uint64_t)*in++ << 8 * i;
+	return v;
+}
+
+static uint8_t image[2][16384];
+
+static int save(uint8_t *buf)
+{
+	struct state_writer w;
+
+	state_writer_init(&w, buf, sizeof(image[0]));
+	CHECK(units_save(&w) == 0);
+	return state_finish(&w);
+}
+
+static void round_trip(void)
+{
+	char bad[STATE_NAME_LEN];
+	int n = save(image[0]);
+
+	CHECK(n > 0);
+	for (unsigned i = 0; i < unit_count(); i++)
+		unit_at(i)->scramble(unit_at(i)->dev);
+	CHECK(units_load(image[0], (size_t)n, bad) == STATE_OK);
+	CHECK(save(image[1]) == n);
+	CHECK(memcmp(image[0], image[1], (size_t)n) == 0);
+}
+
+static void check_lapic(const struct vlapic *l)
+{
+	uint32_t lvt = reg_get(l, APIC_LVT_TIMER);
+	uint32_t count = vlapic_timer_count(l);
+
+	CHECK((l->base_msr & (BASE_EN | BASE_EXTD)) != BASE_EXTD);
+	CHECK(l->timer_mode == (lvt >> 17 & 3));
+	CHECK(count <= reg_get(l, APIC_TMICT));
+	CHECK(l->timer_mode == TIMER_DEADLINE || l->tsc_deadline == 0);
+	CHECK(l->timer_mode < TIMER_DEADLINE || reg_get(l, APIC_TMICT) == 0);
+	CHECK(vtimer_armed(&l->timer) == (l->timer_deadline.v != VNS_NEVER.v));
+	CHECK(vlapic_software_enabled(l) || (lvt & LVT_MASKED));
+	CHECK(!(reg_get(l, APIC_ISR) & 0xffff) && !(reg_get(l, APIC_IRR) & 0xffff));
+	CHECK(reg_get(l, APIC_ID) == (vlapic_x2apic(l) ? l->id : l->id << 24));
+}
+
+/* The registers that the processor lets the guest write without an exit before. */
+static void landed_write(struct vlapic *l, unsigned offset, uint32_t val)
+{
+	static const uint16_t virtualized[] = {
+		APIC_ID,	APIC_TPR,	APIC_EOI,      APIC_LDR,
+		APIC_DFR,	APIC_SVR,	APIC_ESR,      APIC_ICR,
+		APIC_ICR_HIGH,	APIC_LVT_TIMER, APIC_LVT_PERF, APIC_LVT_LINT0,
+		APIC_LVT_LINT1, APIC_LVT_ERROR, APIC_TMICT,    APIC_TDCR};
+
+	offset = virtualized[offset / 16 % (sizeof(virtualized) / sizeof(virtualized[0]))];
+	if ((l->base_msr & (BASE_EN | BASE_EXTD)) != BASE_EN)
+		return;
+	reg_set(l, offset, val);
+	vlapic_apic_write(l, offset);
+}
+
+static void accept_next(struct vlapic *l)
+{
+	int vector;
+
+	vlapic_sync(l);
+	vector = vlapic_pending(l);
+	if (vector < 0)
+		return;
+	CHECK(vector >= VECTOR_MIN && (uint32_t)vector >> 4 > vlapic_ppr(l) >> 4);
+	vlapic_accept(l, (uint8_t)vector);
+	CHECK(vlapic_highest_isr(l) == vector);
+}
+
+static void advance(void)
+{
+	uint64_t ns = 1ull << take(1) % 34;
+	unsigned stops = rig_advance(node_now().v + ns);
+
+	/* Four timers, each at most once in 50 us, and one-shots now and then. */
+	CHECK(stops <= 4 * (ns / 50000 + 3));
+}
+
+static void step(void)
+{
+	static const uint16_t msrs[] = {0x1b, 0x6e0};
+	uint8_t op = (uint8_t)take(1);
+	struct vlapic *l = lapic(op >> 4 & 3);
+	uint64_t val;
+
+	switch (op & 15) {
+	case 0:
+		vlapic_mmio_read(l, take(2) & 0xfff, 1u << (op >> 6), &val);
+		break;
+	case 1:
+	case 2:
+		val = take(2);
+		vlapic_mmio_write(l, val & 0x3f0, 4, take(4));
+		break;
+	case 3:
+		vlapic_mmio_write(l, take(2) & 0xfff, 1u << (op >> 6), take(8));
+		break;
+	case 4:
+		vlapic_rdmsr(l, 0x800 + (uint32_t)take(1), &val);
+		break;
+	case 5:
+		val = take(1);
+		vlapic_wrmsr(l, 0x800 + (uint32_t)val % 0x48, take(op >> 6 ? 4 : 8));
+		break;
+	case 6:
+		vlapic_wrmsr(l, msrs[0], LAPIC_BASE | (take(2) & 0xfff));
+		break;
+	case 7:
+		vlapic_wrmsr(l, msrs[1], op >> 6 ? node_ticks() + take(4) : take(8));
+		break;
+	case 8:
+		val = take(2);
+		landed_write(l, val & 0x3f0, (uint32_t)take(4));
+		break;
+	case 9:
+		val = take(1);
+		vlapic_post(l, (uint8_t)val, op >> 6 & 1);
+		break;
+	case 10:
+		irq_msi(0xfee00000 | take(3), (uint32_t)take(2));
+		break;
+	case 11:
+		val = take(1);
+		irq_set(val % 25, val & 0x80);
+		break;
+	case 12:
+		val = take(1);
+		bus_io_write((val & 1 ? 0x20 : 0xa0) + (val >> 1 & 1), 1, (uint32_t)take(1));
+		break;
+	case 13:
+		if (op >> 6 == 0) {
+			vlapic_set_cr8(l, (uint8_t)take(1));
+		} else if (op >> 6 == 1) {
+			val = take(1);
+			bus_mmio_write((gpa_t){IOAPIC_BASE}, 4, val);
+			bus_mmio_write((gpa_t){IOAPIC_BASE + 0x10}, 4, take(4));
+		} else if (op >> 6 == 2) {
+			vlapic_init_reset(l);
+		} else if (vlapic_extint(l)) {
+			val = (uint64_t)pic_intack();
+			CHECK(val <= 0xff);
+		}
+		break;
+	case 14:
+		accept_next(l);
+		break;
+	default:
+		if (op >> 6)
+			advance();
+		else
+			round_trip();
+		break;
+	}
+	for (unsigned i = 0; i < RIG_CPUS; i++)
+		check_lapic(lapic(i));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static bool created;
+
+	if (!created) {
+		pic_init();
+		ioapic_init();
+		created = true;
+	}
+	rig_reset();
+	units_reset();
+	for (unsigned i = 0; i < RIG_CPUS; i++)
+		vlapic_mmio_write(lapic(i), APIC_SVR, 4, 0x1ff);
+	in = data;
+	in_end = data + size;
+	while (in < in_end)
+		step();
+	round_trip();
+	return 0;
+}
