@@ -1,0 +1,198 @@
+/* build: hv/pit.c hv/hpet.c hv/pm.c hv/rtc.c hv/rtc_date.c hv/vuart.c hv/ports.c hv/pci.c hv/bus.c hv/unit.c hv/state.c timevirt/vtimer.c */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A hostile guest on the whole board: random port and MMIO accesses while time runs, on time or
+ * late. Nothing may crash, timers must not fire faster than the floors allow, and at any moment
+ * save, scramble, load must change nothing. Sections with changed bytes are either refused, and
+ * then change nothing, or leave a board that stands the same treatment.
+ */
+#include <stddef.h>
+#include "test/unit/board.h"
+#include "hv/pci.h"
+
+#define FIRES_PER_FLOOR 5 /* PIT and three HPET timers at 20 us, and the RTC */
+#define FLOOR_NS	20000
+#define REQUIRE(c)	((c) ? (void)0 : panic("%s:%d: %s\n", __FILE__, __LINE__, #c))
+
+struct input {
+	const uint8_t *p, *end;
+};
+
+static uint64_t take(struct input *in, unsigned n)
+{
+	uint64_t v = 0;
+
+	while (n--)
+		v = v << 8 | (in->p < in->end ? *in->p++ : 0);
+	return v;
+}
+
+static const uint16_t ports[] = {
+	0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,	 0x80,	0x92,  0xb2,  0xed,  0x60,
+	0x64,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x600, 0x602, 0x604,
+	0x608, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcfe, 0x43,	 0x40,	0x71,  0x70,  0x71,
+};
+
+static uint8_t config[PCIE_CONFIG_SIZE] = {0x34, 0x12, 0x78, 0x56};
+static uint8_t mask[PCIE_CONFIG_SIZE] = {[PCI_COMMAND] = 7, [0xfff] = 0x0f};
+static uint8_t w1c[PCIE_CONFIG_SIZE] = {[0x07] = 0xf8};
+static struct pci_function card = {
+	.name = "card",
+	.devfn = PCI_DEVFN(3, 0),
+	.config_size = PCIE_CONFIG_SIZE,
+	.config = config,
+	.mask = mask,
+	.w1c = w1c,
+	.bar = {[0] = {PCI_BAR_MEM64, true, 0x4000}, [2] = {PCI_BAR_IO, false, 0x20}},
+};
+
+static void start_board(void)
+{
+	static struct guest_map map = {.pci_base = 0x80000000, .pci_end = 0xf0000000};
+
+	vtimerq_init(&board.q, NULL);
+	pit_init(&board.q);
+	hpet_init(&board.q);
+	pm_init(&board.q);
+	rtc_init(&board.q, 1709251195);
+	vuart_init(0x3f8, 4);
+	ports_init();
+	pci_root_init(&map);
+	REQUIRE(pci_add(&card) == 0);
+}
+
+static void access_port(struct input *in, bool write)
+{
+	uint16_t port = ports[take(in, 1) % (sizeof(ports) / sizeof(ports[0]))];
+	unsigned size = 1u << take(in, 1) % 3;
+
+	if (write)
+		bus_io_write(port, size, (uint32_t)take(in, size));
+	else
+		(void)bus_io_read(port, size);
+}
+
+static void access_mmio(struct input *in, bool write)
+{
+	unsigned where = (unsigned)take(in, 1), size = 1u << where % 4;
+	gpa_t gpa = {where & 0x80 ? ECAM_BASE + take(in, 3) % ECAM_SIZE
+				  : HPET_BASE + take(in, 2) % 0x400};
+
+	if (where & 0x40)
+		gpa.v &= ~3ull;
+	if (write)
+		bus_mmio_write(gpa, size, take(in, size));
+	else
+		(void)bus_mmio_read(gpa, size);
+}
+
+static void pass_time(struct input *in)
+{
+	uint64_t ns = take(in, 3) * 2; /* up to 34 ms */
+
+	board.fires = 0;
+	board_run(ns);
+	REQUIRE(board.fires <= ns / FLOOR_NS * FIRES_PER_FLOOR + 20);
+}
+
+static void jump(struct input *in)
+{
+	uint64_t ns = 1ull << take(in, 1) % 60;
+
+	if (board.now.v < 1ull << 62)
+		board_run_late(ns);
+}
+
+static size_t save_section(const struct unit *u, uint8_t *buf)
+{
+	struct state_writer w;
+
+	state_writer_init(&w, buf, BOARD_IMAGE);
+	state_begin(&w, u->name, u->version);
+	size_t from = w.pos;
+
+	REQUIRE(u->save(u->dev, &w) == 0);
+	memmove(buf, buf + from, w.pos - from);
+	return w.pos - from;
+}
+
+static void load_changed(struct input *in)
+{
+	static uint8_t before[BOARD_IMAGE], changed[BOARD_IMAGE], after[BOARD_IMAGE];
+	const struct unit *u = unit_at((unsigned)take(in, 1) % unit_count());
+	size_t n = save_section(u, before);
+	struct state_reader r = {.buf = changed, .size = n, .version = u->version};
+
+	memcpy(changed, before, n);
+	for (unsigned k = (unsigned)take(in, 1) % 9; k > 0; k--)
+		changed[take(in, 2) % n] = (uint8_t)take(in, 1);
+	if (u->load(u->dev, &r) == 0) {
+		REQUIRE(save_section(u, after) == n && !memcmp(changed, after, n));
+	} else {
+		REQUIRE(save_section(u, after) == n && !memcmp(before, after, n));
+	}
+}
+
+static void console(struct input *in)
+{
+	uint8_t v = (uint8_t)take(in, 1);
+
+	board.out_len = 0;
+	board.out_room = v & 15;
+	if (v & 0x80)
+		vuart_tx_room();
+	else
+		(void)vuart_receive(v);
+}
+
+static void step(struct input *in)
+{
+	switch (take(in, 1) % 16) {
+	case 0 ... 5:
+		access_port(in, true);
+		break;
+	case 6:
+		access_port(in, false);
+		break;
+	case 7 ... 9:
+		access_mmio(in, true);
+		break;
+	case 10:
+		access_mmio(in, false);
+		break;
+	case 11:
+		pass_time(in);
+		break;
+	case 12:
+		jump(in);
+		break;
+	case 13:
+		REQUIRE(board_round_trip());
+		break;
+	case 14:
+		load_changed(in);
+		break;
+	default:
+		console(in);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static bool started;
+	static uint8_t image[BOARD_IMAGE];
+	static int image_size;
+	struct input in = {data, data + size};
+	char bad[STATE_NAME_LEN];
+
+	if (!started) {
+		start_board();
+		image_size = board_save(image);
+		started = true;
+	}
+	board.now.v = 0;
+	REQUIRE(units_load(image, (size_t)image_size, bad) == 0);
+	while (in.p < in.end)
+		step(&in);
+	return 0;
+}
