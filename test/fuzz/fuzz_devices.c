@@ -88,7 +88,7 @@ static void access_mmio(struct input *in, bool write)
 
 static void pass_time(struct input *in)
 {
-	uint64_t ns = take(in, 3) * 2; /* up to 34 ms */
+	uint64_t ns = take(in, 2) * 64; /* up to 4 ms */
 
 	board.fires = 0;
 	board_run(ns);
