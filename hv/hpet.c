@@ -192,11 +192,12 @@ static uint64_t wanted(const struct hpet_timer *t, uint64_t floor)
 
 static void arm(uint64_t floor)
 {
-	uint64_t first = DUE_NEVER, at;
+	uint64_t first = DUE_NEVER;
 	vns_t deadline = VNS_NEVER;
 
 	for (unsigned n = 0; n < TIMERS; n++) {
-		at = wanted(&hpet.t[n], floor);
+		uint64_t at = wanted(&hpet.t[n], floor);
+
 		if (at < first)
 			first = at;
 	}

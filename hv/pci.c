@@ -33,9 +33,14 @@ static void put32(uint8_t *p, uint32_t v)
 
 /* --- BARs --- */
 
+static size_t bar_reg(unsigned n)
+{
+	return PCI_BAR0 + 4 * (size_t)n;
+}
+
 static uint64_t bar_address(const struct pci_function *f, unsigned n)
 {
-	const uint8_t *reg = f->config + PCI_BAR0 + 4 * n;
+	const uint8_t *reg = f->config + bar_reg(n);
 	const struct pci_bar *b = &f->bar[n];
 	uint16_t command = f->config[PCI_COMMAND];
 	uint64_t addr;
@@ -80,10 +85,10 @@ static int setup_bar(struct pci_function *f, unsigned n)
 		return -EINVAL;
 	if (b->type == PCI_BAR_MEM64) {
 		type |= BAR_MEM64;
-		put32(f->mask + PCI_BAR0 + 4 * n + 4, (uint32_t)(~(b->size - 1) >> 32));
+		put32(f->mask + bar_reg(n + 1), (uint32_t)(~(b->size - 1) >> 32));
 	}
-	put32(f->config + PCI_BAR0 + 4 * n, type);
-	put32(f->mask + PCI_BAR0 + 4 * n, (uint32_t) ~(b->size - 1));
+	put32(f->config + bar_reg(n), type);
+	put32(f->mask + bar_reg(n), (uint32_t) ~(b->size - 1));
 	return 0;
 }
 

@@ -584,12 +584,12 @@ static const struct bus_region pit_ports = {.name = "pit",
 					    .max_size = 1,
 					    .read = pit_read,
 					    .write = pit_write};
-static const struct bus_region port61 = {.name = "port 61h",
-					 .base = 0x61,
-					 .size = 1,
-					 .max_size = 1,
-					 .read = port61_read,
-					 .write = port61_write};
+static const struct bus_region pit_port61 = {.name = "port 61h",
+					     .base = 0x61,
+					     .size = 1,
+					     .max_size = 1,
+					     .read = port61_read,
+					     .write = port61_write};
 static const struct unit pit_unit = {.name = "pit",
 				     .version = 1,
 				     .reset = pit_reset,
@@ -601,6 +601,6 @@ void pit_init(struct vtimerq *q)
 {
 	vtimer_init(&pit.timer, q, pit_fire);
 	pit_reset(NULL);
-	ASSERT(bus_add_io(&pit_ports) == 0 && bus_add_io(&port61) == 0 &&
+	ASSERT(bus_add_io(&pit_ports) == 0 && bus_add_io(&pit_port61) == 0 &&
 	       unit_register(&pit_unit) == 0);
 }
