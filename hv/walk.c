@@ -206,12 +206,12 @@ int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_
 {
 	bool fetch_bit = ((r->cr4 & CR4_PAE) && (r->efer & EFER_NXE)) || (r->cr4 & CR4_SMEP);
 
-	if (!(r->efer & EFER_LMA))
-		linear = (uint32_t)linear;
 	if (!(r->cr0 & CR0_PG)) {
-		gpa->v = linear;
+		gpa->v = (uint32_t)linear;
 		return 0;
 	}
+	if (!(r->efer & EFER_LMA))
+		linear = (uint32_t)linear;
 	for (unsigned tries = 1;; tries++) {
 		struct walk w = {.r = r};
 		uint32_t cause = translate(&w, linear);
