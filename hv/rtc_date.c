@@ -45,5 +45,5 @@ int64_t rtc_date_to_seconds(const struct rtc_date *d)
 	unsigned month = d->month % 12 ? d->month % 12u : 12;
 
 	return days_from_civil(d->year, month, d->day) * DAY_SECONDS +
-	       (d->hour * 60ll + d->minute) * 60 + d->second;
+	       (d->hour * 60LL + d->minute) * 60 + d->second;
 }
