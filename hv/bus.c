@@ -67,7 +67,7 @@ int bus_add_mmio(const struct bus_region *r)
 		return -EEXIST;
 	if (mmio_count == REGIONS_MMIO)
 		return -ENOSPC;
-	memmove(&mmio[at + 1], &mmio[at], (mmio_count - at) * sizeof(mmio[0]));
+	memmove(&mmio[at + 1], &mmio[at], (mmio_count - at) * sizeof(const struct bus_region *));
 	mmio[at] = r;
 	mmio_count++;
 	return 0;

@@ -17,9 +17,7 @@ _Static_assert(LAPIC_BUS_HZ == NSEC_PER_SEC, "one count is one nanosecond");
 
 static vns_t later(vns_t t, uint64_t ns)
 {
-	vns_t sum;
-
-	return __builtin_add_overflow(t.v, ns, &sum.v) ? VNS_NEVER : sum;
+	return ns > UINT64_MAX - t.v ? VNS_NEVER : (vns_t){t.v + ns};
 }
 
 static unsigned divider_shift(uint32_t tdcr)
