@@ -239,7 +239,8 @@ static enum emu_result decode_and_execute(struct emu_ctx *c)
 		return fetch_ran_out(c);
 	if (!ZYAN_SUCCESS(s))
 		return EMU_UNHANDLED;
-	e = emu_is_string(&in) ? emu_string(c, &in, &done) : execute(c, &in);
+	c->one_operand = !emu_is_string(&in);
+	e = c->one_operand ? execute(c, &in) : emu_string(c, &in, &done);
 	if (e == EMU_OK && done)
 		retire(c, in.z.length);
 	return e;
@@ -253,6 +254,7 @@ enum emu_result emulate(struct emu_ctx *c)
 	if (e != EMU_OK)
 		return e;
 	if (c->bits == 64 && decode_mov(c, &m)) {
+		c->one_operand = true;
 		e = carry_out_mov(c, &m);
 		if (e == EMU_OK)
 			retire(c, m.length);

@@ -70,6 +70,8 @@ struct emu_ctx {
 	bool io_allowed;     /* INS and OUTS may be carried out (privilege has been checked) */
 	uint8_t insn[EMU_INSN_MAX]; /* the bytes at RIP, for reports */
 	uint8_t insn_bytes;	    /* how many of them were fetched */
+	bool one_operand; /* set before the ops are called: all accesses are to one memory operand
+			   */
 	uint8_t fault_vector;
 	bool fault_has_error;
 	uint32_t fault_error;

@@ -152,10 +152,11 @@ static int translate(struct emu_ctx *c, uint64_t linear, unsigned access, gpa_t 
 	return -EFAULT;
 }
 
-/* Is this the access that caused the exit? Then its page walk and rights check are done. */
+/* Is this the access that caused the exit? Then its page walk and rights check are done. With two
+ * operands one can't tell. */
 static bool is_exit_access(const struct machine *m, uint64_t linear, bool write)
 {
-	return m->gpa_known && (m->gpa_write || !write) &&
+	return m->gpa_known && m->c.one_operand && (m->gpa_write || !write) &&
 	       ((m->gpa.v ^ linear) & (PAGE_SIZE - 1)) == 0;
 }
 
