@@ -8,8 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BZIMAGE_HEAD_MAX \
-	(256 * 512) /* the longest real-mode part there can be: boot sector + 255 */
+#define BZIMAGE_HEAD_MAX 0x20000ul /* the longest real-mode part there can be: 256 sectors */
 
 struct bzimage {
 	uint64_t setup_size; /* bytes of boot sector and setup sectors, at the start of the file */

@@ -257,9 +257,9 @@ static bool parse_role(const char *s, uint8_t *role)
 		[NIC_ROLE_EXPERIMENT] = "experiment",
 	};
 
-	for (uint8_t i = 0; i < sizeof names / sizeof *names; i++) {
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		if (!strcmp(s, names[i])) {
-			*role = i;
+			*role = (uint8_t)i;
 			return true;
 		}
 	}
@@ -393,7 +393,7 @@ static int set_key(struct config *c, struct source *s, const char *key, const ch
 	for (size_t i = 0; i < N_KEYS; i++) {
 		uint32_t bit = 1u << i;
 
-		if (strcmp(key, keys[i].name))
+		if (strcmp(key, keys[i].name) != 0)
 			continue;
 		if (s->seen & bit)
 			return fail(s, "%s given twice: remove one", key);

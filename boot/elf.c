@@ -45,15 +45,12 @@ static bool segment_ok(const struct elf_segment *s, uint64_t file_size)
 
 EFI_STATUS elf_check(struct hv_image *out)
 {
-	uint64_t size = (uint64_t)(hv_elf_end - hv_elf);
+	static const uint8_t magic[] = {0x7f, 'E', 'L', 'F', 2, 1}; /* 64 bits, little endian */
+	uint64_t size = hv_elf_size;
 	const struct elf_header *h = header();
 
 	*out = (struct hv_image){0};
-	if (size < sizeof *h ||
-	    memcmp(h->e_ident,
-		   "\x7f"
-		   "ELF\2\1",
-		   6) ||
+	if (size < sizeof *h || memcmp(h->e_ident, magic, sizeof magic) != 0 ||
 	    h->e_type != ET_EXEC || h->e_machine != EM_X86_64 ||
 	    h->e_phentsize != sizeof(struct elf_segment) || h->e_phoff > size ||
 	    h->e_phnum > (size - h->e_phoff) / sizeof(struct elf_segment))

@@ -8,7 +8,7 @@
 
 #define CHUNK	    (4ull << 20)
 #define PROGRESS_AT (32ull << 20) /* files from this size on report progress, eight times */
-#define INFO_MAX    (SIZE_OF_EFI_FILE_INFO + 2 * 512)
+#define INFO_MAX    (SIZE_OF_EFI_FILE_INFO + 1024)
 
 /* Directory of the image from its device path: file path nodes (UEFI 2.10, 10.3.5.4) joined, less
  * the last name. */
@@ -69,7 +69,7 @@ static void make_path(CHAR16 *out, const CHAR16 *dir, const char *name)
 {
 	size_t n = 0;
 
-	while (dir[n] && n < CONFIG_NAME_MAX) {
+	while (n < CONFIG_NAME_MAX && dir[n]) {
 		out[n] = dir[n];
 		n++;
 	}

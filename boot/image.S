@@ -6,7 +6,10 @@
 	.hidden hv_elf
 hv_elf:
 	.incbin HV_ELF
-	.globl hv_elf_end
-	.hidden hv_elf_end
-hv_elf_end:
+0:
+	.balign 8
+	.globl hv_elf_size
+	.hidden hv_elf_size
+hv_elf_size:
+	.quad 0b - hv_elf
 	.section .note.GNU-stack, "", @progbits

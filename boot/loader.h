@@ -62,19 +62,19 @@ EFI_STATUS memory_alloc_aligned(uint64_t from, uint64_t top, uint64_t size, uint
 				uint64_t *base); /* lowest */
 void memory_free_all(void);
 
-/* The firmware's map now. `map` is memory_alloc'ed, normalized and stays valid until the next call.
- */
+/* The firmware's map now, normalized; valid until the next memory_ call. */
 struct memory_view {
 	struct mem_range *map;
 	size_t n;
 };
-EFI_STATUS memory_view(struct memory_view *v, bool free_only);
+EFI_STATUS memory_view(struct memory_view *v);
 
 /* ExitBootServices with the final map in h->map. Returns only if the firmware refuses for good. */
 EFI_STATUS memory_exit_boot(EFI_HANDLE image, struct handoff *h);
 
 /* --- image.S, elf.c: the hypervisor --- */
-extern const uint8_t hv_elf[], hv_elf_end[];
+extern const uint8_t hv_elf[];
+extern const uint64_t hv_elf_size;
 struct hv_image {
 	uint64_t entry; /* virtual */
 	uint64_t size;	/* from HV_VIRT_BASE to the end of bss */

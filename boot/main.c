@@ -142,7 +142,7 @@ static EFI_STATUS prepare(struct departure *d, const struct placement *p, uint64
 	EFI_STATUS st = elf_check(&image);
 
 	if (!EFI_ERROR(st))
-		st = memory_view(&v, false);
+		st = memory_view(&v);
 	if (EFI_ERROR(st))
 		return st;
 	reserved = HANDOFF_PAGES + STACK_SIZE + paging_size(&v);
@@ -172,6 +172,8 @@ static EFI_STATUS prepare(struct departure *d, const struct placement *p, uint64
 	fill_placement(d->h, p);
 	fill_config(d->h);
 	mp_list(d->h);
+	say("hypervisor: %lu MiB at 0x%lx, %u CPUs listed by the firmware", MIB(p->hv_size),
+	    p->hv_base, d->h->n_cpus);
 	return EFI_SUCCESS;
 }
 
@@ -187,9 +189,6 @@ static EFI_STATUS load(const EFI_LOADED_IMAGE *image, struct files *f, struct de
 		st = place_all(&p, &config, f);
 	if (!EFI_ERROR(st))
 		st = prepare(d, &p, tsc_entry);
-	if (!EFI_ERROR(st))
-		say("hypervisor: %lu MiB at 0x%lx, %u CPUs listed by the firmware", MIB(p.hv_size),
-		    p.hv_base, d->h->n_cpus);
 	return st;
 }
 

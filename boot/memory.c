@@ -3,11 +3,10 @@
 #include "boot/loader.h"
 #include "boot/map.h"
 
-#define ALLOCS_MAX    16
-#define PLACE_TRIES   16
-#define EXIT_TRIES    8
-#define MAP_SLACK     32 /* descriptors: our own allocations and the firmware's last ones */
-#define NO_MEMORY_MSG "too little memory for the loader: add memory"
+#define ALLOCS_MAX  16
+#define PLACE_TRIES 16
+#define EXIT_TRIES  8
+#define MAP_SLACK   32ul /* descriptors: our own allocations and the firmware's last ones */
 
 static struct {
 	uint64_t base, pages;
@@ -18,6 +17,9 @@ static EFI_MEMORY_DESCRIPTOR *raw; /* the firmware's map, raw_room bytes */
 static UINTN raw_room;
 static struct mem_range *work; /* the same in our form, work_room entries */
 static size_t work_room;
+
+/* As memory_view(), without a line. */
+static EFI_STATUS view(struct memory_view *v, bool free_only);
 
 static uint64_t pages_of(uint64_t size)
 {
@@ -56,7 +58,7 @@ EFI_STATUS memory_alloc_aligned(uint64_t from, uint64_t top, uint64_t size, uint
 {
 	for (unsigned i = 0; i < PLACE_TRIES; i++) {
 		struct memory_view v;
-		EFI_STATUS st = memory_view(&v, true);
+		EFI_STATUS st = view(&v, true);
 
 		if (EFI_ERROR(st))
 			return st;
@@ -134,16 +136,25 @@ static size_t convert(UINTN size, UINTN stride, bool free_only)
 	return map_normalize(work, n);
 }
 
-EFI_STATUS memory_view(struct memory_view *v, bool free_only)
+static EFI_STATUS view(struct memory_view *v, bool free_only)
 {
 	UINTN size, stride = 0, key;
 	EFI_STATUS st = get_map(&size, &stride, &key);
 
 	if (EFI_ERROR(st))
-		return fail(st, NO_MEMORY_MSG);
+		return st;
 	v->n = convert(size, stride, free_only);
 	v->map = work;
-	if (!free_only && v->n > HANDOFF_MAX_MAP - MAP_SLACK)
+	return EFI_SUCCESS;
+}
+
+EFI_STATUS memory_view(struct memory_view *v)
+{
+	EFI_STATUS st = view(v, false);
+
+	if (EFI_ERROR(st))
+		return fail(st, "too little memory for the loader: add memory");
+	if (v->n > HANDOFF_MAX_MAP - MAP_SLACK)
 		return fail(EFI_UNSUPPORTED, "memory map of %lu ranges: update the firmware", v->n);
 	return EFI_SUCCESS;
 }

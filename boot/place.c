@@ -22,7 +22,7 @@ static EFI_STATUS check_size(const struct placement *p, const struct config *c)
 {
 	uint64_t need = p->kernel.init_size + p->initrd_size + GUEST_SPARE, ram;
 	struct memory_view v;
-	EFI_STATUS st = memory_view(&v, false);
+	EFI_STATUS st = memory_view(&v);
 
 	if (EFI_ERROR(st))
 		return st;
@@ -44,7 +44,7 @@ static EFI_STATUS check_size(const struct placement *p, const struct config *c)
 static EFI_STATUS find_top(struct placement *p, const struct config *c)
 {
 	struct memory_view v;
-	EFI_STATUS st = memory_view(&v, false);
+	EFI_STATUS st = memory_view(&v);
 
 	if (EFI_ERROR(st))
 		return st;

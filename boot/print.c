@@ -7,6 +7,7 @@
 struct out {
 	char *buf;
 	size_t size, n;
+	va_list ap;
 };
 
 static void put(struct out *o, char c)
@@ -22,7 +23,9 @@ struct spec {
 	bool wide;	      /* l, ll, z */
 };
 
-static const char *parse_spec(const char *f, struct spec *s, va_list *ap)
+/* The analyzer loses track of a va_list that was copied.
+ * NOLINTBEGIN(clang-analyzer-valist.Uninitialized) */
+static const char *parse_spec(const char *f, struct spec *s, struct out *o)
 {
 	*s = (struct spec){.precision = -1};
 	if (*f == '0') {
@@ -32,7 +35,7 @@ static const char *parse_spec(const char *f, struct spec *s, va_list *ap)
 	for (; *f >= '0' && *f <= '9'; f++)
 		s->width = s->width * 10 + (*f - '0');
 	if (f[0] == '.' && f[1] == '*') {
-		s->precision = va_arg(*ap, int);
+		s->precision = va_arg(o->ap, int);
 		f += 2;
 	}
 	for (; *f == 'l' || *f == 'z'; f++)
@@ -71,26 +74,26 @@ static void put_string(struct out *o, const struct spec *s, const char *text)
 	put_padded(o, s, text, n);
 }
 
-static void convert(struct out *o, char how, const struct spec *s, va_list *ap)
+static void convert(struct out *o, char how, const struct spec *s)
 {
 	int64_t d;
 	char c;
 
 	switch (how) {
 	case 's':
-		put_string(o, s, va_arg(*ap, const char *));
+		put_string(o, s, va_arg(o->ap, const char *));
 		return;
 	case 'c':
-		c = (char)va_arg(*ap, int);
+		c = (char)va_arg(o->ap, int);
 		put_padded(o, s, &c, 1);
 		return;
 	case 'd':
-		d = s->wide ? va_arg(*ap, int64_t) : va_arg(*ap, int);
+		d = s->wide ? va_arg(o->ap, int64_t) : va_arg(o->ap, int);
 		put_number(o, s, d < 0 ? 0 - (uint64_t)d : (uint64_t)d, 10, d < 0);
 		return;
 	case 'u':
 	case 'x':
-		put_number(o, s, s->wide ? va_arg(*ap, uint64_t) : va_arg(*ap, unsigned),
+		put_number(o, s, s->wide ? va_arg(o->ap, uint64_t) : va_arg(o->ap, unsigned),
 			   how == 'u' ? 10 : 16, false);
 		return;
 	default:
@@ -98,24 +101,25 @@ static void convert(struct out *o, char how, const struct spec *s, va_list *ap)
 	}
 }
 
-int vsniprintf(char *buf, size_t size, const char *fmt, va_list args)
+/* NOLINTEND(clang-analyzer-valist.Uninitialized) */
+
+int vsniprintf(char *buf, size_t size, const char *fmt, va_list ap)
 {
 	struct out o = {.buf = buf, .size = size};
 	struct spec s;
-	va_list ap;
 
-	va_copy(ap, args);
+	va_copy(o.ap, ap);
 	for (; *fmt; fmt++) {
 		if (*fmt != '%') {
 			put(&o, *fmt);
 			continue;
 		}
-		fmt = parse_spec(fmt + 1, &s, &ap);
+		fmt = parse_spec(fmt + 1, &s, &o);
 		if (!*fmt)
 			break;
-		convert(&o, *fmt, &s, &ap);
+		convert(&o, *fmt, &s);
 	}
-	va_end(ap);
+	va_end(o.ap);
 	if (size)
 		buf[o.n < size ? o.n : size - 1] = 0;
 	return (int)o.n;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The few functions of <string.h> that the loader and its compiler call. String instructions: big
  * copies are the rule here. */
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n)
 {
