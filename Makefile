@@ -15,7 +15,7 @@ MAKEFLAGS += --no-builtin-rules
 
 EFI_LIMIT := 1048576
 
-.PHONY: all setup demo check check-long bench unit fuzz lint clean FORCE
+.PHONY: all setup demo check check-long bench unit fuzz lint lint-spdx lint-format lint-cppcheck lint-tidy clean FORCE
 all: $(B)/stasis.efi
 
 # --- what comes from Debian --------------------------------------------------------------------
@@ -198,18 +198,23 @@ bench: $(TESTED)
 C_FILES = $(shell git ls-files '*.c' '*.h')
 TIDY_HV = $(filter $(HV_SRC),$(filter %.c,$(C_FILES)))
 TIDY_EFI = $(filter boot/%.c,$(C_FILES))
-lint: setup $(GEN)
+lint: lint-spdx lint-format lint-cppcheck lint-tidy
+lint-spdx:
 	$(SAY) SPDX 'all files'
 	$(Q)tools/check-spdx
+lint-format: $(S)/packages
 	$(SAY) FORMAT 'C files'
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
-	$(SAY) CPPCHK 'C files'
+lint-cppcheck: $(S)/packages $(GEN)
+	$(SAY) CPPCHK 'hypervisor and loader'
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
-		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen -i test/kernel $(TIDY_HV) $(TIDY_EFI)
+		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI)
+# clang knows neither -maccumulate-outgoing-args nor how to be quiet about what it suppressed.
+lint-tidy: $(S)/zydis $(GEN)
 	$(SAY) TIDY 'hypervisor'
-	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(filter-out -mno-red-zone,$(HV_FLAGS)) 2>/dev/null' tidy
+	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(HV_FLAGS) --
 	$(SAY) TIDY 'loader'
-	$(Q)printf '%s\n' $(TIDY_EFI) | xargs -P 2 -n 6 sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(EFI_FLAGS) 2>/dev/null' tidy
+	$(Q)printf '%s\n' $(TIDY_EFI) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(filter-out -maccumulate-outgoing-args,$(EFI_FLAGS)) --
 
 clean:
 	rm -rf $(B)

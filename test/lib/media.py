@@ -35,7 +35,8 @@ def make_tftp(options, run_dir):
         script = ["kernel stasis.efi " + " ".join(config_lines(options)), "initrd vmlinuz", "initrd initrd"]
     for name, target in link.items():
         os.symlink(os.path.realpath(target), os.path.join(directory, name))
-    script = ["#!ipxe", *script, "boot ||", f"echo {FIRMWARE.decode()}", "prompt"]
+    # Whatever fails, and when Stasis refuses: the script goes on here.
+    script = ["#!ipxe", " && ".join([*script, "boot"]) + " ||", f"echo {FIRMWARE.decode()}", "prompt"]
     with open(os.path.join(directory, "boot.ipxe"), "w") as f:
         f.write("\n".join(script) + "\n")
 

@@ -69,20 +69,23 @@ fetch()
 	}
 }
 
-# unpack source|binary PACKAGE DIR
+# unpack source|binary PACKAGE DIR. The old DIR stays in use until the new one is complete.
 unpack()
 {
-	rm -rf "$3" "$3.tmp"
+	rm -rf "$3.tmp"
 	mkdir -p "$3.tmp"
 	cd "$3.tmp"
 	say "fetching $2"
 	if [ "$1" = source ]; then
 		fetch apt-get source --download-only --only-source "$2"
-		run "$LOG" dpkg-source --no-check -x ./*.dsc "$3" # apt has checked the hashes
+		run "$LOG" dpkg-source --no-check -x ./*.dsc "$3.tmp/out" # apt has checked the hashes
 	else
 		fetch apt-get download "$2"
-		run "$LOG" dpkg-deb -x ./*.deb "$3"
+		run "$LOG" dpkg-deb -x ./*.deb "$3.tmp/out"
 	fi
+	rm -rf "$3"
+	mv "$3.tmp/out" "$3"
+	cd "$3"
 	rm -rf "$3.tmp"
 }
 

@@ -17,8 +17,8 @@ unpack()
 {
 	kernel=$("$APT" depends "$1" linux-image-)
 	[ -n "$kernel" ] || die "$1 depends on no linux-image-*: cannot tell the kernel's version"
-	"$APT" binary "$kernel" "$BUILD/src/linux$2"
 	version=${kernel#linux-image-}
+	[ -e "$BUILD/src/linux$2/boot/vmlinuz-$version" ] || "$APT" binary "$kernel" "$BUILD/src/linux$2"
 	ln -sfn "../src/linux$2/boot/vmlinuz-$version" "$OUT/vmlinuz$2"
 	ln -sfn "../src/linux$2/lib/modules/$version" "$OUT/modules$2"
 	[ -e "$OUT/vmlinuz$2" ] && [ -e "$OUT/modules$2/kernel" ] ||
