@@ -239,7 +239,9 @@ static int op_fetch(struct emu_ctx *c, uint64_t linear, void *buf, unsigned size
 	if (translate(c, linear, WALK_FETCH, &gpa))
 		return -EFAULT;
 	code = guest_ptr(gpa, n);
-	if (code)
+	if (code && n == EMU_INSN_MAX)
+		memcpy(buf, code, EMU_INSN_MAX); /* the usual case: two moves */
+	else if (code)
 		memcpy(buf, code, n);
 	else
 		memset(buf, 0xff, n); /* a hole: no device holds code */

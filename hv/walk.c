@@ -32,68 +32,59 @@
 
 #define BITS(hi, lo) ((UINT64_MAX >> (63 - (hi))) & (UINT64_MAX << (lo)))
 
-/* The translation under way: the entries it went through, and the rights that all of them grant. */
+/* The translation under way: the entries it went through, and what all of them together say. */
 struct walk {
 	const struct walk_regs *r;
 	void *entry[LEVELS_MAX]; /* NULL: not in RAM */
 	uint64_t value[LEVELS_MAX];
 	unsigned depth;
-	bool wide;	 /* 64-bit entries */
-	bool legacy_pae; /* PAE outside IA-32e mode */
-	uint64_t rights; /* RW and US, ANDed */
-	bool xd;
-	uint64_t page; /* frame, with the offset bits of a large page cleared */
+	bool wide;	   /* 64-bit entries */
+	uint64_t reserved; /* bits reserved at every level */
+	uint64_t rights;   /* RW, US and A: the AND of all entries */
+	uint64_t xd;	   /* XD: the OR of all entries */
+	uint64_t page;	   /* frame, with the offset bits of a large page cleared */
 	uint64_t page_mask;
 };
 
-static bool read_entry(struct walk *w, uint64_t gpa)
+static inline uint64_t read_entry(struct walk *w, uint64_t gpa)
 {
 	void *p = guest_ptr((gpa_t){gpa}, w->wide ? 8 : 4);
 	uint64_t v;
 
-	if (!p)
-		v = w->wide ? UINT64_MAX : UINT32_MAX;
+	if (w->wide)
+		v = p ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED) : UINT64_MAX;
 	else
-		v = w->wide ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED)
-			    : __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
+		v = p ? __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED) : UINT32_MAX;
 	w->entry[w->depth] = p;
-	w->value[w->depth] = v;
-	w->depth++;
-	return v & PTE_P;
+	w->value[w->depth++] = v;
+	return v;
 }
 
-/* Reserved bits of a present entry at `level` (1 = PTE); SDM vol. 3, figures "Formats of CR3 and
- * Paging-Structure Entries". */
-static uint64_t reserved_bits(const struct walk *w, unsigned level, bool leaf)
+/* Reserved bits at every level; SDM vol. 3, figures "Formats of CR3 and Paging-Structure Entries".
+ */
+static uint64_t common_reserved_bits(const struct walk_regs *r)
 {
-	uint64_t rsvd;
+	uint64_t rsvd = r->phys_bits < 52 ? BITS(51, r->phys_bits) : 0;
 
-	if (!w->wide) { /* PSE-36: frame bits 39:32 are in 20:13 */
-		if (level != 2 || !leaf)
-			return 0;
-		return BITS(21, 21) | (w->r->phys_bits < 40 ? BITS(20, w->r->phys_bits - 19) : 0);
-	}
-	rsvd = w->r->phys_bits < 52 ? BITS(51, w->r->phys_bits) : 0;
-	if (w->legacy_pae)
+	if (!(r->cr4 & CR4_PAE))
+		return 0;
+	if (!(r->efer & EFER_LMA))
 		rsvd |= BITS(62, 52);
-	if (!(w->r->efer & EFER_NXE))
+	if (!(r->efer & EFER_NXE))
 		rsvd |= PTE_XD;
-	if (level >= 4)
-		return rsvd | PTE_PS;
-	if (level == 3 && leaf)
-		return rsvd | (w->r->page_1g ? BITS(29, 13) : PTE_PS);
-	if (level == 2 && leaf)
-		return rsvd | BITS(20, 13);
 	return rsvd;
 }
 
-static bool is_leaf(const struct walk *w, unsigned level, uint64_t e)
+/* Those of a present entry at `level` (1 = PTE) with PS set. */
+static uint64_t large_reserved_bits(const struct walk *w, unsigned level)
 {
-	if (level == 1)
-		return true;
-	if (level > 3 || !(e & PTE_PS))
-		return false;
-	return w->wide || (w->r->cr4 & CR4_PSE);
+	if (!w->wide) /* PSE-36: frame bits 39:32 are in 20:13 */
+		return BITS(21, 21) | (w->r->phys_bits < 40 ? BITS(20, w->r->phys_bits - 19) : 0);
+	if (level >= 4)
+		return PTE_PS;
+	if (level == 3)
+		return w->r->page_1g ? BITS(29, 13) : PTE_PS;
+	return BITS(20, 13);
 }
 
 static uint64_t large_frame(const struct walk *w, uint64_t e)
@@ -103,33 +94,39 @@ static uint64_t large_frame(const struct walk *w, uint64_t e)
 	return e & BITS(51, 12) & ~w->page_mask;
 }
 
-/* Down the tables from `level`, whose table is at `table`. Returns 0, or the error code's cause
- * bits | 0x80000000. */
+/* Down the tables from `level`, whose table is at `table`. Returns 0, or FAULT and the cause bits
+ * of the error code. */
 #define FAULT 0x80000000u
 static uint32_t descend(struct walk *w, uint64_t linear, uint64_t table, unsigned level)
 {
-	unsigned index_bits = w->wide ? 9 : 10;
+	const unsigned bits = w->wide ? 9 : 10, bytes_shift = w->wide ? 3 : 2;
+	const uint64_t ps = w->wide || (w->r->cr4 & CR4_PSE) ? PTE_PS : 0;
+	const uint64_t frame = w->wide ? BITS(51, 12) : BITS(31, 12);
+	unsigned shift = 12 + (level - 1) * bits;
 
-	for (;; level--) {
-		unsigned shift = 12 + (level - 1) * index_bits;
-		uint64_t index = linear >> shift & ((1u << index_bits) - 1);
-		uint64_t e;
-		bool leaf;
+	for (;; level--, shift -= bits) {
+		uint64_t e = read_entry(
+			w, table + ((linear >> shift & ((1u << bits) - 1)) << bytes_shift));
 
-		if (!read_entry(w, table + index * (w->wide ? 8 : 4)))
+		if (!(e & PTE_P))
 			return FAULT;
-		e = w->value[w->depth - 1];
-		leaf = is_leaf(w, level, e);
-		if (e & reserved_bits(w, level, leaf))
-			return FAULT | PF_PRESENT | PF_RSVD;
 		w->rights &= e;
-		w->xd |= w->wide && (e & PTE_XD);
-		if (leaf) {
-			w->page_mask = BITS(shift - 1, 0);
-			w->page = level == 1 ? e & BITS(w->wide ? 51 : 31, 12) : large_frame(w, e);
+		w->xd |= e;
+		if (e & w->reserved)
+			return FAULT | PF_PRESENT | PF_RSVD;
+		if (level == 1) {
+			w->page_mask = BITS(11, 0);
+			w->page = e & frame;
 			return 0;
 		}
-		table = e & BITS(w->wide ? 51 : 31, 12);
+		if (e & ps) {
+			if (e & large_reserved_bits(w, level))
+				return FAULT | PF_PRESENT | PF_RSVD;
+			w->page_mask = (1ull << shift) - 1;
+			w->page = large_frame(w, e);
+			return 0;
+		}
+		table = e & frame;
 	}
 }
 
@@ -137,14 +134,16 @@ static uint32_t translate(struct walk *w, uint64_t linear)
 {
 	const struct walk_regs *r = w->r;
 
+	w->depth = 0;
 	w->wide = r->cr4 & CR4_PAE;
-	w->rights = PTE_RW | PTE_US;
+	w->reserved = common_reserved_bits(r);
+	w->rights = UINT64_MAX;
+	w->xd = 0;
 	if (r->efer & EFER_LMA)
 		return descend(w, linear, r->cr3 & BITS(51, 12), r->cr4 & CR4_LA57 ? 5 : 4);
 	if (w->wide) {
 		uint64_t pdpte = r->pdpte[linear >> 30 & 3];
 
-		w->legacy_pae = true;
 		return pdpte & PTE_P ? descend(w, linear, pdpte & BITS(51, 12), 2) : FAULT;
 	}
 	return descend(w, linear, r->cr3 & BITS(31, 12), 2);
@@ -160,7 +159,7 @@ static uint32_t check_rights(const struct walk *w, unsigned access)
 
 	if (user && !user_page)
 		return FAULT | PF_PRESENT;
-	if (fetch && (w->xd || (!user && user_page && (r->cr4 & CR4_SMEP))))
+	if (fetch && ((w->xd & PTE_XD) || (!user && user_page && (r->cr4 & CR4_SMEP))))
 		return FAULT | PF_PRESENT;
 	if (!user && user_page && !fetch && (r->cr4 & CR4_SMAP) && !r->ac)
 		return FAULT | PF_PRESENT;
@@ -175,30 +174,32 @@ static uint32_t check_rights(const struct walk *w, unsigned access)
 	return 0;
 }
 
+static bool set_bits(const struct walk *w, unsigned i, uint64_t bits)
+{
+	uint64_t old = w->value[i];
+	uint32_t old32 = (uint32_t)old;
+
+	if ((old & bits) == bits || !w->entry[i])
+		return true;
+	if (w->wide)
+		return __atomic_compare_exchange_n((uint64_t *)w->entry[i], &old, old | bits, false,
+						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n((uint32_t *)w->entry[i], &old32, (uint32_t)(old | bits),
+					   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
 /* False: an entry has changed since it was read, and the walk must start over. */
 static bool mark_used(const struct walk *w, unsigned access)
 {
-	for (unsigned i = 0; i < w->depth; i++) {
-		uint64_t old = w->value[i], new = old | PTE_A;
+	unsigned leaf = w->depth - 1;
 
-		if (i == w->depth - 1 && (access & WALK_WRITE))
-			new |= PTE_D;
-		if (new == old || !w->entry[i])
-			continue;
-		if (w->wide) {
-			if (!__atomic_compare_exchange_n((uint64_t *)w->entry[i], &old, new, false,
-							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-				return false;
-		} else {
-			uint32_t old32 = (uint32_t)old;
-
-			if (!__atomic_compare_exchange_n((uint32_t *)w->entry[i], &old32,
-							 (uint32_t) new, false, __ATOMIC_SEQ_CST,
-							 __ATOMIC_RELAXED))
+	if (!(w->rights & PTE_A)) {
+		for (unsigned i = 0; i < leaf; i++) {
+			if (!set_bits(w, i, PTE_A))
 				return false;
 		}
 	}
-	return true;
+	return set_bits(w, leaf, access & WALK_WRITE ? PTE_A | PTE_D : PTE_A);
 }
 
 int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_t *gpa,
@@ -213,8 +214,12 @@ int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_
 	if (!(r->efer & EFER_LMA))
 		linear = (uint32_t)linear;
 	for (unsigned tries = 1;; tries++) {
-		struct walk w = {.r = r};
-		uint32_t cause = translate(&w, linear);
+		struct walk w;
+		uint32_t cause;
+
+		w.r = r; /* translate() sets the rest: the walk is on the way of every exit that is
+			    emulated */
+		cause = translate(&w, linear);
 
 		if (!cause)
 			cause = check_rights(&w, access);
