@@ -70,8 +70,10 @@ static EFI_STATUS configure(const EFI_LOADED_IMAGE *image, struct files *f)
 	EFI_STATUS st;
 
 	config_init(&config);
-	if (options_text(image, text, sizeof text) && config_options(&config, text, &e))
+	if (options_text(image, text, sizeof text) && config_options(&config, text, &e)) {
+		console_init(config.console_port, config.console_baud); /* if it got that far */
 		return fail(EFI_INVALID_PARAMETER, "%s", e.text);
+	}
 	st = read_config_file(f, &e);
 	if (EFI_ERROR(st))
 		return st;

@@ -27,8 +27,8 @@ static struct ring input = {input_buf, RX_SIZE, 0, 0}; /* typed for the guest, b
 static struct ring held = {held_buf, HELD_SIZE, 0,
 			   0}; /* the guest's output while the prompt is open; platform_lock */
 static uint64_t held_lost;
-static uint32_t mode = BOOT;		/* enum mode, atomic; changed by the boot CPU only */
-static bool want_tx_room, want_rx_room; /* atomic marks for the boot CPU's loop */
+static uint32_t mode = BOOT; /* enum mode, atomic; changed by the boot CPU only */
+static bool want_tx_room;    /* atomic mark for the boot CPU's loop */
 static struct lineedit editor;
 
 static bool ring_put(struct ring *r, uint8_t c)
@@ -114,8 +114,7 @@ void console_guest_rx_room(void)
 {
 	if (input.head == input.tail)
 		return;
-	__atomic_store_n(&want_rx_room, true, __ATOMIC_RELEASE);
-	vcpu_kick(vcpu_get(0));
+	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
 }
 
 void console_flush(void)
@@ -195,7 +194,7 @@ void console_poll(void)
 {
 	if (rx.head != rx.tail)
 		take_input();
-	if (input.head != input.tail || __atomic_exchange_n(&want_rx_room, false, __ATOMIC_ACQ_REL))
+	if (input.head != input.tail)
 		feed_guest();
 	if (__atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE) && uart_room() > 0 &&
 	    !freeze_wanted()) {
@@ -208,7 +207,7 @@ void console_poll(void)
 
 static void room_hook(void)
 {
-	/* the interrupt itself has brought the boot CPU back to its loop */
+	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
 }
 
 void console_init(void)

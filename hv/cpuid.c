@@ -98,6 +98,7 @@ static void fix_7(struct vcpu *v, uint32_t sub, struct cpuid *r)
 	}
 	if (r->eax > 1)
 		r->eax = 1;
+	r->ebx |= B(1); /* TSC_ADJUST: ours */
 	if ((r->ecx & B(3)) && (vcpu_ops->get_cr(v, 4) & CR4_PKE))
 		r->ecx |= B(4);
 }
@@ -174,7 +175,7 @@ static const struct leaf leaves[] = {
 #define EXTENDED_ROWS (EXTENDED_MAX - EXTENDED + 1)
 static const struct leaf *basic[BASIC_ROWS], *extended[EXTENDED_ROWS];
 
-static const struct leaf *find(uint32_t leaf)
+static inline const struct leaf *find(uint32_t leaf)
 {
 	if (leaf < BASIC_ROWS)
 		return basic[leaf];
@@ -234,7 +235,8 @@ static void detect_features(void)
 	struct cpuid e1 = cpuid(0x80000001, 0);
 	struct cpuid e8 = xmax >= 0x80000008 ? cpuid(0x80000008, 0) : (struct cpuid){0};
 
-	features[FEATURE_TSC_ADJUST] = l7.ebx & B(1);
+	features[FEATURE_TSC_ADJUST] =
+		max >= 7; /* kept by the hypervisor, whatever the processor has */
 	features[FEATURE_FSGSBASE] = l7.ebx & B(0);
 	features[FEATURE_PCID] = l1.ecx & B(17);
 	features[FEATURE_SPEC_CTRL] =

@@ -45,6 +45,12 @@ void freeze_park(struct vcpu *v)
 	__atomic_fetch_sub(&parked, 1, __ATOMIC_RELEASE);
 }
 
+static void ask_to_park(void)
+{
+	for (unsigned i = 0; i < vcpu_count(); i++)
+		vcpu_request(vcpu_get(i), VCPU_REQ_PARK);
+}
+
 static void kick_others(void)
 {
 	for (unsigned i = 1; i < vcpu_count(); i++)
@@ -70,7 +76,7 @@ int freeze_now(void)
 		return -EALREADY;
 	last_seen = 0;
 	__atomic_store_n(&state, NODE_FREEZING, __ATOMIC_RELEASE);
-	kick_others();
+	ask_to_park();
 	if (!wait_parked(vcpu_count() - 1)) {
 		log_error("freeze: %u of %u CPUs did not park; the node runs on",
 			  vcpu_count() - 1 - parked, vcpu_count());
@@ -99,6 +105,7 @@ int thaw_now(void)
 	/* nobody is still on the way out of the old park when the next freeze counts */
 	while (!wait_parked(0))
 		log_error("thaw: a CPU is still parked");
+	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE); /* what was typed for the guest meanwhile */
 	return 0;
 }
 

@@ -18,7 +18,7 @@ void node_request(enum node_action a, const char *why)
 	reason = why;
 	if (__atomic_compare_exchange_n(&action, &none, a, false, __ATOMIC_ACQ_REL,
 					__ATOMIC_RELAXED))
-		vcpu_kick(vcpu_get(0));
+		vcpu_request(vcpu_get(0), VCPU_REQ_NODE);
 }
 
 const char *node_guest_ended(void)

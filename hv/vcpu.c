@@ -124,10 +124,43 @@ static void serve_init(struct vcpu *v)
 	v->activity = v->index == 0 ? VCPU_ACTIVE : VCPU_WAIT_SIPI;
 }
 
+#define BOOT_CPU_REQUESTS (VCPU_REQ_CONSOLE | VCPU_REQ_NODE)
+
+static void serve_boot_cpu(uint32_t req)
+{
+	if (req & VCPU_REQ_CONSOLE)
+		console_poll();
+	if (req & VCPU_REQ_NODE)
+		node_act();
+}
+
+/* The boot CPU parks with the console alive. */
+static void park_boot_cpu(struct vcpu *v)
+{
+	while (freeze_wanted()) {
+		uint32_t req = __atomic_fetch_and(&v->requests, ~(uint32_t)BOOT_CPU_REQUESTS,
+						  __ATOMIC_ACQ_REL);
+
+		if (req & BOOT_CPU_REQUESTS)
+			serve_boot_cpu(req);
+		else
+			halt_once();
+	}
+}
+
+static void park(struct vcpu *v)
+{
+	if (v->index == 0)
+		park_boot_cpu(v);
+	else if (freeze_wanted())
+		freeze_park(v);
+}
+
 static void serve_requests(struct vcpu *v)
 {
 	uint32_t req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL);
 
+	serve_boot_cpu(req);
 	if (req & VCPU_REQ_STOP)
 		node_cpu_stop();
 	if (req & VCPU_REQ_INIT)
@@ -144,6 +177,8 @@ static void serve_requests(struct vcpu *v)
 		vcpu_ops->flush(v);
 	if (req & VCPU_REQ_SHUTDOWN)
 		v->activity = VCPU_SHUTDOWN;
+	if (req & VCPU_REQ_PARK)
+		park(v);
 }
 
 /* Host tick of this CPU's TSC at which its earliest virtual timer is due; cached, since it needs
@@ -177,8 +212,6 @@ static bool wakes(struct vcpu *v)
 /* The vCPU does not execute: sleep until something happens. */
 static bool idle(struct vcpu *v, uint64_t deadline)
 {
-	if (v->activity == VCPU_ACTIVE)
-		return false;
 	if (v->activity == VCPU_SHUTDOWN)
 		deadline = UINT64_MAX; /* its timers no longer matter */
 	if (v->activity == VCPU_HLT && wakes(v)) {
@@ -197,25 +230,16 @@ void vcpu_loop(struct vcpu *v)
 	for (;;) {
 		uint64_t deadline;
 
-		if (v->index == 0) {
-			console_poll();
-			node_act();
-		}
-		if (freeze_wanted()) {
-			if (v->index == 0)
-				halt_once(); /* frozen by a command; the console wakes us */
-			else
-				freeze_park(v);
+		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE)) {
+			serve_requests(v);
 			continue;
 		}
-		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE))
-			serve_requests(v);
 		deadline = host_deadline(v);
 		if (rdtsc() >= deadline) {
 			vtimerq_run(&v->cpu->timers, node_now());
 			deadline = host_deadline(v);
 		}
-		if (!idle(v, deadline))
+		if (v->activity == VCPU_ACTIVE || !idle(v, deadline))
 			vcpu_ops->run(v, deadline);
 	}
 }

@@ -43,7 +43,6 @@ struct vcpu_state {
 	uint32_t idt_error;
 	uint32_t idt_insn_len;
 	uint32_t nmi_pending;     /* NMIs not yet injected (0..2) */
-	uint32_t sipi_vector;     /* when a SIPI is pending: 0x100 | vector */
 	uint32_t xsave_size;
 	uint8_t xsave[4096] __attribute__((aligned(64))); /* XSAVE standard format under the host's full XCR0 */
 };
@@ -58,6 +57,8 @@ enum {
 	VCPU_REQ_TSC = 1u << 5,   /* rewrite the TSC offset */
 	VCPU_REQ_FLUSH = 1u << 6, /* flush guest-physical mappings */
 	VCPU_REQ_SHUTDOWN = 1u << 7, /* the guest is finished: wait in the hypervisor for good */
+	VCPU_REQ_CONSOLE = 1u << 8, /* boot CPU: console_poll has something to do */
+	VCPU_REQ_NODE = 1u << 9,    /* boot CPU: node_act has something to do */
 };
 
 #define EVENT_INTR      0u
@@ -161,10 +162,6 @@ static inline void vcpu_inject_ud(struct vcpu *v)
 {
 	vcpu_inject(v, 6, false, 0);
 }
-
-/* Trace and counters; called by the back end at each exit, and right before the handler returns to the guest. */
-void vcpu_exit_begin(struct vcpu *v, unsigned reason, uint64_t info);
-void vcpu_exit_end(struct vcpu *v);
 
 /* --- any CPU --- */
 struct vcpu *vcpu_get(unsigned index);

@@ -11,17 +11,12 @@
 #include "hv/vcpu.h"
 
 #define VCPU_SECTION_VERSION 1
+#define SIPI_MAX	     0x1ffu /* pending mark and vector */
 #define SAVED_REQUESTS	     (VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_NMI)
-
-/* What the capture holds beyond struct vcpu_state. */
-struct vcpu_extra {
-	uint32_t requests;
-	struct mtrr_state mtrr;
-};
 
 struct vcpu_image { /* one vCPU, parked */
 	struct vcpu_state state;
-	struct vcpu_extra extra;
+	struct mtrr_state mtrr;
 	bool reload;   /* changed by load: the CPU takes it over at the thaw */
 	bool scramble; /* selftest: the CPU's live registers are overwritten first */
 };
@@ -37,13 +32,11 @@ void vcpu_capture(struct vcpu *v)
 	img->state.xss = v->xss;
 	img->state.cr8 = vlapic_get_cr8(&v->lapic);
 	img->state.nmi_pending = v->nmi_pending;
-	img->state.sipi_vector = v->sipi_vector;
 	if (v->activity != VCPU_ACTIVE)
 		img->state.activity = v->activity;
 	img->state.xsave_size = (uint32_t)fpu_save_size();
 	fpu_save(img->state.xsave, v->xcr0);
-	img->extra.requests = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & SAVED_REQUESTS;
-	img->extra.mtrr = *v->mtrr;
+	img->mtrr = *v->mtrr;
 	img->reload = img->scramble = false;
 }
 
@@ -55,14 +48,11 @@ static void take_over(struct vcpu *v, const struct vcpu_image *img)
 	v->xcr0 = s->xcr0;
 	v->xss = s->xss;
 	v->nmi_pending = s->nmi_pending;
-	v->sipi_vector = s->sipi_vector;
 	/* HLT that the back end keeps in its own state is not ours to wait for */
 	v->activity = s->activity == VCPU_HLT && vcpu_ops->keeps_hlt
 			      ? VCPU_ACTIVE
 			      : (enum vcpu_activity)s->activity;
-	*v->mtrr = img->extra.mtrr;
-	__atomic_fetch_and(&v->requests, ~(uint32_t)SAVED_REQUESTS, __ATOMIC_ACQ_REL);
-	__atomic_fetch_or(&v->requests, img->extra.requests, __ATOMIC_ACQ_REL);
+	*v->mtrr = img->mtrr;
 }
 
 static void scramble_live(struct vcpu *v)
@@ -152,8 +142,8 @@ static const struct {
 };
 #define F32(m) offsetof(struct vcpu_state, m)
 static const uint16_t fields32[] = {
-	F32(activity),	   F32(interruptibility), F32(idt_vectoring), F32(idt_error),
-	F32(idt_insn_len), F32(nmi_pending),	  F32(sipi_vector),
+	F32(activity),	F32(interruptibility), F32(idt_vectoring),
+	F32(idt_error), F32(idt_insn_len),     F32(nmi_pending),
 };
 
 static int unit_save(void *dev, struct state_writer *w)
@@ -173,8 +163,9 @@ static int unit_save(void *dev, struct state_writer *w)
 	state_put32(w, img->state.gdtr.limit);
 	state_put64(w, img->state.idtr.base);
 	state_put32(w, img->state.idtr.limit);
-	state_put32(w, img->extra.requests);
-	state_put(w, &img->extra.mtrr, sizeof(img->extra.mtrr));
+	state_put32(w, __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & SAVED_REQUESTS);
+	state_put32(w, __atomic_load_n(&v->sipi_vector, __ATOMIC_RELAXED));
+	state_put(w, &img->mtrr, sizeof(img->mtrr));
 	state_put32(w, img->state.xsave_size);
 	state_put(w, img->state.xsave, img->state.xsave_size);
 	return w->err;
@@ -185,8 +176,16 @@ static bool plausible(const struct vcpu_image *img)
 	const struct vcpu_state *s = &img->state;
 
 	return s->activity <= VCPU_SHUTDOWN && s->nmi_pending <= 2 && s->cr8 <= 15 &&
-	       (s->xcr0 & 1) && !(s->xcr0 & ~xcr0_host_max & ~1ull) && s->xss == 0 &&
-	       !(img->extra.requests & ~(uint32_t)SAVED_REQUESTS) && s->sipi_vector <= 0x1ff;
+	       (s->xcr0 & 1) && !(s->xcr0 & ~xcr0_host_max & ~1ull) && s->xss == 0;
+}
+
+/* What other CPUs post to this one: not part of the capture, for they may still do so until they
+ * park, too. */
+static void set_requests(struct vcpu *v, uint32_t requests, uint32_t sipi)
+{
+	__atomic_fetch_and(&v->requests, ~(uint32_t)SAVED_REQUESTS, __ATOMIC_ACQ_REL);
+	__atomic_fetch_or(&v->requests, requests, __ATOMIC_ACQ_REL);
+	__atomic_store_n(&v->sipi_vector, sipi, __ATOMIC_RELAXED);
 }
 
 static int unit_load(void *dev, struct state_reader *r)
@@ -195,6 +194,7 @@ static int unit_load(void *dev, struct state_reader *r)
 	struct vcpu_image *img = v->image;
 	static struct vcpu_image next; /* too large for the stack; the boot CPU only */
 	uint8_t *s = (uint8_t *)&next.state;
+	uint32_t requests, sipi;
 
 	memset(&next, 0, sizeof(next));
 	for (size_t i = 0; i < sizeof(fields64) / sizeof(fields64[0]); i++)
@@ -208,15 +208,18 @@ static int unit_load(void *dev, struct state_reader *r)
 	next.state.gdtr.limit = state_get32(r);
 	next.state.idtr.base = state_get64(r);
 	next.state.idtr.limit = state_get32(r);
-	next.extra.requests = state_get32(r);
-	state_get(r, &next.extra.mtrr, sizeof(next.extra.mtrr));
+	requests = state_get32(r);
+	sipi = state_get32(r);
+	state_get(r, &next.mtrr, sizeof(next.mtrr));
 	next.state.xsave_size = state_get32(r);
 	if (next.state.xsave_size != fpu_save_size() ||
 	    next.state.xsave_size > sizeof(next.state.xsave))
 		return -EINVAL;
 	state_get(r, next.state.xsave, next.state.xsave_size);
-	if (!state_done(r) || !plausible(&next))
+	if (!state_done(r) || !plausible(&next) || requests & ~(uint32_t)SAVED_REQUESTS ||
+	    sipi > SIPI_MAX)
 		return -EINVAL;
+	set_requests(v, requests, sipi);
 	next.reload = true;
 	next.scramble = img->scramble;
 	*img = next;
@@ -228,6 +231,7 @@ static void unit_scramble(void *dev)
 	struct vcpu *v = dev;
 	struct vcpu_image *img = v->image;
 
+	set_requests(v, 0, SIPI_MAX);
 	memset(img, 0xa5, sizeof(*img));
 	img->reload = false;
 	img->scramble = true;

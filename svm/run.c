@@ -2,6 +2,7 @@
 /* One round: events and timer, into the guest, out again, registers and interrupted events taken
  * over, exit handled. */
 #include "arch/x86_64/arch.h"
+#include "hv/stats.h"
 #include "svm/svm.h"
 
 static void enter(struct vcpu *v, struct svm_vcpu *s)

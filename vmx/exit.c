@@ -4,6 +4,7 @@
 #include "hv/irq.h"
 #include "hv/log.h"
 #include "hv/msr.h"
+#include "hv/stats.h"
 #include "vmx/vmx.h"
 
 #define VECTOR_DB  1
@@ -415,19 +416,13 @@ static __attribute__((noinline, cold)) void entry_failed(struct vcpu *v, uint32_
 	exit_unknown(v, reason & 0xffff, q, 0);
 }
 
-void vmx_run(struct vcpu *v, uint64_t deadline)
+/* One entry and what is done about its exit; returns the exit reason. */
+static inline uint32_t enter_and_handle(struct vcpu *v, struct vmx_vcpu *x, uint64_t deadline)
 {
-	struct vmx_vcpu *x = to_vmx(v);
 	uint32_t reason;
 	uint64_t q;
 	int err;
 
-	if (needs_attention(v, x))
-		vmx_prepare_events(v);
-	if (unlikely(x->deaf)) {
-		wait_deaf(deadline);
-		return;
-	}
 	write_back(v, x);
 	arm_timer(x, deadline);
 	err = vmx_enter(v, x);
@@ -448,8 +443,36 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
 	} else {
 		x->launched = true;
 		dispatch(v, reason, q);
-		if (vmx_caps.bochs)
-			check_deaf(v, x, reason);
 	}
 	vcpu_exit_end(v);
+	return reason;
+}
+
+/*
+ * CPUID changes nothing but registers, so the guest goes on at once: what other CPUs want of this
+ * one comes with an interrupt, which takes the next entry out again, and the timer is armed for the
+ * same deadline.
+ */
+static bool goes_on(const struct vcpu *v, const struct vmx_vcpu *x, uint32_t reason)
+{
+	return reason == REASON_CPUID && !x->attention &&
+	       !__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
+}
+
+void vmx_run(struct vcpu *v, uint64_t deadline)
+{
+	struct vmx_vcpu *x = to_vmx(v);
+	uint32_t reason;
+
+	if (needs_attention(v, x))
+		vmx_prepare_events(v);
+	if (unlikely(x->deaf)) {
+		wait_deaf(deadline);
+		return;
+	}
+	do {
+		reason = enter_and_handle(v, x, deadline);
+	} while (goes_on(v, x, reason));
+	if (vmx_caps.bochs)
+		check_deaf(v, x, reason);
 }
