@@ -30,12 +30,11 @@ static EFI_STATUS check_size(const struct placement *p, const struct config *c)
 	ram -= ram < c->hv_memory ? ram : c->hv_memory;
 	if (ram < need)
 		return fail(EFI_OUT_OF_RESOURCES,
-			    "too little memory: %lu MiB for the guest: %lu are needed", MIB(ram),
-			    MIB_UP(need));
+			    "too little memory (%lu MiB for the guest, %lu needed): add some",
+			    MIB(ram), MIB_UP(need));
 	if (c->memory && c->memory < need)
-		return fail(EFI_OUT_OF_RESOURCES,
-			    "memory=%lu is too little: %lu or more are needed", MIB(c->memory),
-			    MIB_UP(need));
+		return fail(EFI_OUT_OF_RESOURCES, "memory=%lu is too little: use %lu or more",
+			    MIB(c->memory), MIB_UP(need));
 	return EFI_SUCCESS;
 }
 
