@@ -50,6 +50,7 @@ static uint8_t *run_at(uint64_t gpa, uint64_t *run)
 {
 	const struct guest_range *r = find(gpa);
 
+	*run = 0;
 	if (!r || r->kind == GUEST_DEVICE)
 		return NULL;
 	*run = r->size - (gpa - r->gpa);
@@ -71,38 +72,32 @@ static bool all_ram(uint64_t gpa, size_t n)
 	return true;
 }
 
-int guest_read(gpa_t gpa, void *buf, size_t n)
+static int copy(uint64_t gpa, uint8_t *buf, size_t n, bool write)
 {
-	uint8_t *to = buf;
 	uint64_t run;
 
-	if (!all_ram(gpa.v, n))
+	if (!all_ram(gpa, n))
 		return -EFAULT;
-	for (uint64_t a = gpa.v; n; a += run, to += run, n -= run) {
-		const uint8_t *p = run_at(a, &run);
+	for (; n; gpa += run, buf += run, n -= run) {
+		uint8_t *p = run_at(gpa, &run);
 
+		if (!p)
+			return -EFAULT;
 		if (run > n)
 			run = n;
-		memcpy(to, p, run);
+		memcpy(write ? p : buf, write ? buf : p, run);
 	}
 	return 0;
 }
 
+int guest_read(gpa_t gpa, void *buf, size_t n)
+{
+	return copy(gpa.v, buf, n, false);
+}
+
 int guest_write(gpa_t gpa, const void *buf, size_t n)
 {
-	const uint8_t *from = buf;
-	uint64_t run;
-
-	if (!all_ram(gpa.v, n))
-		return -EFAULT;
-	for (uint64_t a = gpa.v; n; a += run, from += run, n -= run) {
-		uint8_t *p = run_at(a, &run);
-
-		if (run > n)
-			run = n;
-		memcpy(p, from, run);
-	}
-	return 0;
+	return copy(gpa.v, (uint8_t *)buf, n, true);
 }
 
 void *guest_ptr(gpa_t gpa, size_t n)

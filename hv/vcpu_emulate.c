@@ -180,6 +180,15 @@ static int locate(struct emu_ctx *c, uint64_t linear, unsigned size, bool write,
 	return (int)room;
 }
 
+/* Byte i of an access with `first` bytes in its first page. */
+static gpa_t split_at(const gpa_t gpa[2], int first, int i)
+{
+	gpa_t at = gpa[i >= first];
+
+	at.v += (uint64_t)(i < first ? i : i - first);
+	return at;
+}
+
 static int op_read(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t *val)
 {
 	struct vcpu *v = machine_of(c)->v;
@@ -194,9 +203,7 @@ static int op_read(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t *
 	}
 	*val = 0;
 	for (int i = 0; i < (int)size; i++) {
-		gpa_t at = i < first ? (gpa_t){gpa[0].v + i} : (gpa_t){gpa[1].v + (i - first)};
-
-		*val |= (physical_read(v, at, 1) & 0xff) << (8 * i);
+		*val |= (physical_read(v, split_at(gpa, first, i), 1) & 0xff) << (8 * i);
 	}
 	return 0;
 }
@@ -214,9 +221,7 @@ static int op_write(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t 
 		return 0;
 	}
 	for (int i = 0; i < (int)size; i++) {
-		gpa_t at = i < first ? (gpa_t){gpa[0].v + i} : (gpa_t){gpa[1].v + (i - first)};
-
-		physical_write(v, at, 1, val >> (8 * i) & 0xff);
+		physical_write(v, split_at(gpa, first, i), 1, val >> (8 * i) & 0xff);
 	}
 	return 0;
 }

@@ -130,10 +130,11 @@ static uint32_t descend(struct walk *w, uint64_t linear, uint64_t table, unsigne
 	}
 }
 
-static uint32_t translate(struct walk *w, uint64_t linear)
+/* Field by field: the walk is on the way of every exit that is emulated, and clearing the arrays
+ * costs more than it all. */
+static uint32_t translate(struct walk *w, const struct walk_regs *r, uint64_t linear)
 {
-	const struct walk_regs *r = w->r;
-
+	w->r = r;
 	w->depth = 0;
 	w->wide = r->cr4 & CR4_PAE;
 	w->reserved = common_reserved_bits(r);
@@ -215,11 +216,7 @@ int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_
 		linear = (uint32_t)linear;
 	for (unsigned tries = 1;; tries++) {
 		struct walk w;
-		uint32_t cause;
-
-		w.r = r; /* translate() sets the rest: the walk is on the way of every exit that is
-			    emulated */
-		cause = translate(&w, linear);
+		uint32_t cause = translate(&w, r, linear);
 
 		if (!cause)
 			cause = check_rights(&w, access);

@@ -23,5 +23,5 @@ struct walk_regs {
 enum { WALK_READ = 0, WALK_WRITE = 1u << 1, WALK_FETCH = 1u << 4 };
 
 /* 0 and *gpa; or -EFAULT and the page fault's error code in *error. `linear` is canonical. */
-int guest_walk(const struct walk_regs *w, uint64_t linear, unsigned access, gpa_t *gpa,
+int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_t *gpa,
 	       uint32_t *error);
