@@ -3,35 +3,38 @@
  * What the loader (boot/) hands to the hypervisor (arch/x86_64/start.c): one block of plain data.
  *
  * Shapes: every address is host-physical unless it says otherwise; sizes are bytes.
- * Ownership: the block lies inside the hypervisor's memory and belongs to the hypervisor once it is entered.
- * Entry conditions: long mode, interrupts off, boot services gone, one CPU (the BSP) running, firmware's APs
- * parked by the firmware, paging on with the loader's tables:
- *     [hv_virt, hv_virt + hv_size)  ->  hv_base     (2 MiB pages, RWX; the hypervisor builds its own W^X tables)
+ * Ownership: the block lies inside the hypervisor's memory and belongs to the hypervisor once it is
+ * entered. Entry conditions: long mode, interrupts off, boot services gone, one CPU (the BSP)
+ * running, firmware's APs parked by the firmware, paging on with the loader's tables: [hv_virt,
+ * hv_virt + hv_size)  ->  hv_base     (2 MiB pages, RWX; the hypervisor builds its own W^X tables)
  *     identity map of every range in `map` of a RAM type (at least the first 4 GiB)
- * RDI = virtual address of this block (inside the hv_virt window); RSP = a loader stack in that window, 16 KiB or more.
- * The loader has copied the hypervisor's PT_LOAD segments to hv_base + (p_vaddr - HV_VIRT_BASE) and zeroed the rest.
- * Rule: raise HANDOFF_VERSION with every change of layout; both sides are built from this header.
+ * RDI = virtual address of this block (inside the hv_virt window); RSP = a loader stack in that
+ * window, 16 KiB or more. The loader has copied the hypervisor's PT_LOAD segments to hv_base +
+ * (p_vaddr - HV_VIRT_BASE) and zeroed the rest. Rule: raise HANDOFF_VERSION with every change of
+ * layout; both sides are built from this header.
  */
 #pragma once
 #include <stdint.h>
 
-#define HANDOFF_MAGIC 0x464f444e41485453ull /* "STHANDOF" */
+#define HANDOFF_MAGIC	0x464f444e41485453ull /* "STHANDOF" */
 #define HANDOFF_VERSION 1
-#define HV_VIRT_BASE 0xffffffff80000000ull
-#define HV_ALIGN 0x200000ull          /* hv_base and hv_size are multiples of 2 MiB */
+#define HV_VIRT_BASE	0xffffffff80000000ull
+#define HV_ALIGN	0x200000ull /* hv_base and hv_size are multiples of 2 MiB */
 #define HV_SIZE_DEFAULT (64ull << 20)
-#define HV_BASE_DEFAULT 0x8000000ull  /* tried first; then the loader looks for another place and says so */
+#define HV_BASE_DEFAULT \
+	0x8000000ull /* tried first; then the loader looks for another place and says so */
 
-#define HANDOFF_MAX_MAP 512
+#define HANDOFF_MAX_MAP	 512
 #define HANDOFF_MAX_CPUS 256
 #define HANDOFF_MAX_NICS 16
-#define HANDOFF_CMDLINE 4096
+#define HANDOFF_CMDLINE	 4096
 
 enum mem_type {
-	MEM_RAM = 1,      /* conventional, boot services, loader memory: the guest's (hypervisor block excluded by hv_base/hv_size) */
+	MEM_RAM = 1, /* conventional, boot services, loader memory: the guest's (hypervisor block
+			excluded by hv_base/hv_size) */
 	MEM_RUNTIME_CODE, /* EFI runtime services code: mapped for nobody but the reset path */
 	MEM_RUNTIME_DATA,
-	MEM_ACPI,         /* ACPI reclaim: read by us at boot, reserved for the guest */
+	MEM_ACPI, /* ACPI reclaim: read by us at boot, reserved for the guest */
 	MEM_NVS,
 	MEM_RESERVED,
 	MEM_MMIO,
@@ -39,19 +42,19 @@ enum mem_type {
 };
 
 struct mem_range {
-	uint64_t base; /* page aligned */
-	uint64_t size; /* page multiple */
-	uint32_t type; /* enum mem_type */
+	uint64_t base;	  /* page aligned */
+	uint64_t size;	  /* page multiple */
+	uint32_t type;	  /* enum mem_type */
 	uint32_t runtime; /* EFI_MEMORY_RUNTIME attribute */
 };
 
 enum nic_role { NIC_ROLE_NONE = 0, NIC_ROLE_CONTROL, NIC_ROLE_EXPERIMENT };
 
 struct nic_config {
-	uint8_t by_mac;  /* 1: match mac; 0: match bus/dev/fn */
+	uint8_t by_mac; /* 1: match mac; 0: match bus/dev/fn */
 	uint8_t mac[6];
 	uint8_t bus, dev, fn;
-	uint8_t role;    /* enum nic_role */
+	uint8_t role; /* enum nic_role */
 	uint8_t pad[5];
 };
 
@@ -60,44 +63,49 @@ enum reset_action { RESET_REBOOT = 0, RESET_STOP };
 struct handoff {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t size;           /* sizeof(struct handoff) */
+	uint32_t size; /* sizeof(struct handoff) */
 
-	uint64_t hv_base;        /* host-physical */
+	uint64_t hv_base; /* host-physical */
 	uint64_t hv_size;
-	uint64_t image_size;     /* bytes from hv_base used by the image, bss included; the rest, up to reserved_top, is free */
-	uint64_t reserved_top;   /* hv_base-relative offset from which on the loader's stack, tables and this block live */
-	uint64_t tsc_entry;      /* TSC at the loader's first instruction */
-	uint64_t tsc_exit_boot;  /* TSC right after ExitBootServices */
+	uint64_t image_size; /* bytes from hv_base used by the image, bss included; the rest, up to
+				reserved_top, is free */
+	uint64_t reserved_top;	/* hv_base-relative offset from which on the loader's stack, tables
+				   and this block live */
+	uint64_t tsc_entry;	/* TSC at the loader's first instruction */
+	uint64_t tsc_exit_boot; /* TSC right after ExitBootServices */
 
 	uint32_t n_map;
 	struct mem_range map[HANDOFF_MAX_MAP]; /* sorted, not overlapping, neighbours merged */
 
-	uint64_t rsdp;           /* ACPI RSDP (2.0 preferred), or 0 */
+	uint64_t rsdp;		   /* ACPI RSDP (2.0 preferred), or 0 */
 	uint64_t efi_system_table; /* physical; used for ResetSystem only */
-	uint64_t trampoline;     /* one free page below 640 KiB for the AP start-up code (guest RAM afterwards) */
+	uint64_t trampoline; /* one free page below 640 KiB for the AP start-up code (guest RAM
+				afterwards) */
 
-	uint32_t n_cpus;         /* from EFI MP services, BSP included; 0 if the firmware lists none */
+	uint32_t n_cpus; /* from EFI MP services, BSP included; 0 if the firmware lists none */
 	uint32_t bsp_apic_id;
 	uint32_t apic_ids[HANDOFF_MAX_CPUS];
 
 	/* the guest, Linux boot protocol >= 2.12 relocatable bzImage, already in place */
-	uint64_t kernel_base;    /* where the protected-mode part was copied; 32-bit entry point = kernel_base */
-	uint64_t kernel_size;    /* bytes reserved there (init_size) */
-	uint64_t setup_header;   /* physical address of a copy of the file's first setup_sects+1 sectors, loader memory */
+	uint64_t kernel_base;  /* where the protected-mode part was copied; 32-bit entry point =
+				  kernel_base */
+	uint64_t kernel_size;  /* bytes reserved there (init_size) */
+	uint64_t setup_header; /* physical address of a copy of the file's first setup_sects+1
+				  sectors, loader memory */
 	uint64_t setup_size;
-	uint64_t initrd_base;    /* below 4 GiB; 0 if none */
+	uint64_t initrd_base; /* below 4 GiB; 0 if none */
 	uint64_t initrd_size;
 
 	/* configuration, see docs/boot.md for the keys */
-	uint32_t cpus;           /* limit, 0 = all */
-	uint32_t on_reset;       /* enum reset_action: what a guest's reset or triple fault does */
-	uint64_t memory;         /* limit of guest RAM in bytes, 0 = all */
-	uint16_t console_port;   /* I/O base of the 16550, 0x3f8 */
+	uint32_t cpus;	       /* limit, 0 = all */
+	uint32_t on_reset;     /* enum reset_action: what a guest's reset or triple fault does */
+	uint64_t memory;       /* limit of guest RAM in bytes, 0 = all */
+	uint16_t console_port; /* I/O base of the 16550, 0x3f8 */
 	uint16_t pad0;
-	uint32_t console_baud;   /* 115200; 0 = leave as the firmware set it */
+	uint32_t console_baud; /* 115200; 0 = leave as the firmware set it */
 	uint32_t n_nics;
 	uint32_t pad1;
 	struct nic_config nics[HANDOFF_MAX_NICS];
-	char append[HANDOFF_CMDLINE]; /* the guest's kernel command line, NUL-terminated */
+	char append[HANDOFF_CMDLINE];  /* the guest's kernel command line, NUL-terminated */
 	char options[HANDOFF_CMDLINE]; /* all keys as given, for `status` */
 };
