@@ -134,8 +134,9 @@ void console_flush(void)
 
 static void rx_byte(uint8_t byte) /* in the UART's interrupt */
 {
-	ring_put(&rx,
-		 byte); /* full: 4 KiB typed faster than the loop looks; dropped as a UART does */
+	/* full: 4 KiB typed faster than the loop looks; dropped as a UART does */
+	ring_put(&rx, byte);
+	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
 }
 
 static void leave_prompt(void)

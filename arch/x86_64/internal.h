@@ -180,6 +180,7 @@ __attribute__((noreturn)) void reset_next(void);
 
 /* PIIX4 power management base (82371AB, function 3, PMBA), 0 if that isn't the chipset */
 uint16_t piix4_pm_base(void);
+void piix4_pm_off(void); /* no decoding at PMBA any more */
 
 /* --- panic.c --- */
 struct trap_frame;

@@ -38,12 +38,28 @@ void host_pci_write32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset, uint
 #define PIIX4_PMREG  0x80
 #define PIIX4_PMIOSE 1u /* the I/O space at PMBA is decoded */
 
+static bool piix4_find(uint8_t *dev)
+{
+	for (*dev = 0; *dev < 32; (*dev)++)
+		if (host_pci_read32(0, *dev, 3, 0) == PIIX4_PM_ID)
+			return true;
+	return false;
+}
+
 uint16_t piix4_pm_base(void)
 {
-	for (uint8_t dev = 0; dev < 32; dev++) {
-		if (host_pci_read32(0, dev, 3, 0) == PIIX4_PM_ID &&
-		    host_pci_read32(0, dev, 3, PIIX4_PMREG) & PIIX4_PMIOSE)
-			return host_pci_read32(0, dev, 3, PIIX4_PMBA) & 0xffc0;
-	}
-	return 0;
+	uint8_t dev;
+
+	if (!piix4_find(&dev) || !(host_pci_read32(0, dev, 3, PIIX4_PMREG) & PIIX4_PMIOSE))
+		return 0;
+	return host_pci_read32(0, dev, 3, PIIX4_PMBA) & 0xffc0;
+}
+
+void piix4_pm_off(void)
+{
+	uint8_t dev;
+
+	if (piix4_find(&dev))
+		host_pci_write32(0, dev, 3, PIIX4_PMREG,
+				 host_pci_read32(0, dev, 3, PIIX4_PMREG) & ~PIIX4_PMIOSE);
 }

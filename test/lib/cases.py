@@ -22,7 +22,8 @@ def case(long=False, **variants):
             return function
         (key, values), = variants.items()
         for value in values:
-            label = "-".join(str(v) for v in value) if isinstance(value, tuple) else str(value)
+            label = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        label = label.replace(" ", "-").replace("/", "-")
             CASES.append(Case(_bind(function, key, value), long, f"{base}[{label}]"))
         return function
 
