@@ -19,13 +19,13 @@ EFI_LIMIT := 1048576
 all: $(B)/stasis.efi
 
 # --- what comes from Debian --------------------------------------------------------------------
-S := $(B)/stamp
+STAMP := $(B)/stamp
 COMMON := tools/setup/common.sh
-$(S)/packages: tools/setup/packages.sh tools/setup/packages.txt
-$(S)/newlib: tools/setup/newlib.sh $(COMMON) | $(S)/packages
-$(S)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) | $(S)/newlib
-$(S)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(S)/packages
-$(S)/%:
+$(STAMP)/packages: tools/setup/packages.sh tools/setup/packages.txt
+$(STAMP)/newlib: tools/setup/newlib.sh $(COMMON) | $(STAMP)/packages
+$(STAMP)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/newlib
+$(STAMP)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
+$(STAMP)/%:
 	@mkdir -p $(@D)
 	$(Q)$<
 	@touch $@
@@ -33,16 +33,16 @@ $(S)/%:
 # A package can have been removed since: ask, it is quick.
 setup: FORCE
 	$(Q)tools/setup/packages.sh
-	$(Q)$(MAKE) -s --no-print-directory $(S)/packages $(S)/newlib $(S)/zydis guest
+	$(Q)$(MAKE) -s --no-print-directory $(STAMP)/packages $(STAMP)/newlib $(STAMP)/zydis guest
 FORCE:
 
 # --- what tests boot ---------------------------------------------------------------------------
 GUEST_BIN := $(patsubst test/guest/%.c,$(B)/guest/bin/%,$(wildcard test/guest/*.c))
-$(B)/guest/bin/%: test/guest/%.c | $(S)/packages
+$(B)/guest/bin/%: test/guest/%.c | $(STAMP)/packages
 	$(SAY) GUEST $<
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread -o $@ $<
-$(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(S)/guest
+$(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(STAMP)/guest
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd $@ $(GUEST_BIN)
 # The same, and what kexec from inside the guest needs: the tool, the kernel, the plain initrd.
@@ -66,17 +66,17 @@ HV_LDFLAGS := -T $(HV_LD) -nostdlib -static -z max-page-size=4096 -z noexecstack
 HV_LIBS := $(B)/zydis/libzydis.a $(B)/libgpr.a
 GEN := $(B)/gen/version.h $(if $(wildcard hv/dsdt.asl),$(B)/gen/dsdt.h)
 
-$(B)/hv/%.o: %.c | $(S)/zydis $(GEN)
+$(B)/hv/%.o: %.c | $(STAMP)/zydis $(GEN)
 	$(SAY) CC $<
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(HV_FLAGS) $(WARN) -MMD -MP -c $< -o $@
-$(B)/hv/%.o: %.S | $(S)/zydis $(GEN)
+$(B)/hv/%.o: %.S | $(STAMP)/zydis $(GEN)
 	$(SAY) AS $<
 	@mkdir -p $(@D)
 	$(Q)gcc $(HV_FLAGS) $(WARN) -Wa,--fatal-warnings -MMD -MP -c $< -o $@
 
 # Two links: the first one's symbols, compacted for stack traces, are part of the second.
-$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) | $(S)/zydis
+$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) | $(STAMP)/zydis
 	$(SAY) LD $@
 	$(Q)ld $(HV_LDFLAGS) -o $@ $(HV_OBJ) $(HV_LIBS)
 $(B)/gen/symtab.S: $(B)/hv.pass1 tools/symtab
@@ -89,7 +89,7 @@ $(B)/hv.elf: $(HV_OBJ) $(B)/gen/symtab.S $(HV_LD) tools/check-sse
 $(B)/hv.stripped: $(B)/hv.elf
 	$(Q)strip -s $< -o $@
 
-$(B)/gen/dsdt.h: hv/dsdt.asl | $(S)/packages
+$(B)/gen/dsdt.h: hv/dsdt.asl | $(STAMP)/packages
 	$(SAY) IASL $<
 	@mkdir -p $(@D)
 	$(Q)iasl -we -va -tc -p $(B)/gen/dsdt $< >$(B)/gen/dsdt.log || { cat $(B)/gen/dsdt.log; exit 1; }
@@ -117,11 +117,11 @@ define efi
 	$(Q)objcopy $(addprefix -j ,$(EFI_SECTIONS)) --target efi-app-x86_64 $(1).so $(1)
 endef
 
-$(B)/boot/%.o: boot/%.c | $(S)/packages $(GEN)
+$(B)/boot/%.o: boot/%.c | $(STAMP)/packages $(GEN)
 	$(SAY) CC $<
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(EFI_FLAGS) $(WARN) -MMD -MP -c $< -o $@
-$(B)/boot/%.o: boot/%.S | $(S)/packages $(GEN)
+$(B)/boot/%.o: boot/%.S | $(STAMP)/packages $(GEN)
 	$(SAY) AS $<
 	@mkdir -p $(@D)
 	$(Q)gcc $(EFI_FLAGS) -DHV_ELF='"$(B)/hv.stripped"' -MMD -MP -c $< -o $@
@@ -136,7 +136,7 @@ $(B)/stasis.efi: $(EFI_OBJ)
 # --- what tests run instead of, or before, an operating system ----------------------------------
 TEST_EFI := $(patsubst test/efi/%.c,$(B)/test/%.efi,$(wildcard test/efi/*.c))
 .PRECIOUS: $(B)/test/%.o
-$(B)/test/%.o: test/efi/%.c | $(S)/packages
+$(B)/test/%.o: test/efi/%.c | $(STAMP)/packages
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(EFI_FLAGS) $(WARN) -c $< -o $@
 $(B)/test/%.efi: $(B)/test/%.o
@@ -147,7 +147,7 @@ $(B)/test/%.efi: $(B)/test/%.o
 TEST_KERNELS := $(patsubst test/kernel/%.c,$(B)/test/%.bzimage,$(filter-out test/kernel/kernel.c,$(wildcard test/kernel/*.c)))
 KERNEL_FLAGS := -O2 -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -I.
-$(B)/test/%.bzimage: test/kernel/%.c test/kernel/kernel.c test/kernel/start.S test/kernel/kernel.ld test/kernel/kernel.h | $(S)/packages
+$(B)/test/%.bzimage: test/kernel/%.c test/kernel/kernel.c test/kernel/start.S test/kernel/kernel.ld test/kernel/kernel.h | $(STAMP)/packages
 	$(SAY) KERNEL $@
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(KERNEL_FLAGS) $(WARN) -static -Wl,-T,test/kernel/kernel.ld -Wl,--build-id=none \
@@ -164,11 +164,11 @@ comma := ,
 build_line = $(shell sed -n '1$(comma)5s;^/\* build:\(.*\)\*/.*;\1;p' $(1))
 
 .SECONDEXPANSION:
-$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(S)/zydis $(GEN)
+$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(STAMP)/zydis $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)gcc $(UNIT_FLAGS) $(WARN) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(B)/zydis/libzydis-host.a
-$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(S)/zydis $(GEN)
+$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(STAMP)/zydis $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)clang $(UNIT_FLAGS) $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
@@ -178,10 +178,10 @@ unit: $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run --unit $(T)
 
 # S seconds, with what earlier runs found as a start
-S_SECONDS := $(if $(filter command line,$(origin S)),$(S),60)
+S ?= 60
 fuzz: $(B)/fuzz/fuzz_$(T)
 	@mkdir -p $(B)/fuzz/corpus/$(T)
-	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S_SECONDS) -max_len=4096 -print_final_stats=1 corpus/$(T)
+	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S) -max_len=4096 -print_final_stats=1 corpus/$(T)
 
 # --- all tests, and what a user sees first ------------------------------------------------------
 TESTED := setup $(B)/stasis.efi $(TEST_EFI) $(TEST_KERNELS)
@@ -202,15 +202,15 @@ lint: lint-spdx lint-format lint-cppcheck lint-tidy
 lint-spdx:
 	$(SAY) SPDX 'all files'
 	$(Q)tools/check-spdx
-lint-format: $(S)/packages
+lint-format: $(STAMP)/packages
 	$(SAY) FORMAT 'C files'
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
-lint-cppcheck: $(S)/packages $(GEN)
+lint-cppcheck: $(STAMP)/packages $(GEN)
 	$(SAY) CPPCHK 'hypervisor and loader'
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
 		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI)
 # clang knows neither -maccumulate-outgoing-args nor how to be quiet about what it suppressed.
-lint-tidy: $(S)/zydis $(GEN)
+lint-tidy: $(STAMP)/zydis $(GEN)
 	$(SAY) TIDY 'hypervisor'
 	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(HV_FLAGS) --
 	$(SAY) TIDY 'loader'
