@@ -218,7 +218,8 @@ void reset_next(void)
 void machine_reset(void)
 {
 	uart_flush_polled();
-	/* Bochs's reset clears PMBA but not its enable bit, by which OVMF then thinks it programmed. */
+	/* Bochs's reset clears PMBA but not its enable bit, by which OVMF then thinks it
+	 * programmed. */
 	piix4_pm_off();
 	next_way = reset_ways;
 	reset_next();
