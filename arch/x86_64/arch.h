@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The processor and the board, vendor-neutral: what hv/, vmx/ and svm/ may use. Host side only; nothing of the guest.
- * Interrupts are off everywhere in the hypervisor but in irq_window() and halt_once().
+ * The processor and the board, vendor-neutral: what hv/, vmx/ and svm/ may use. Host side only;
+ * nothing of the guest. Interrupts are off everywhere in the hypervisor but in irq_window() and
+ * halt_once().
  */
 #pragma once
 #include <stdbool.h>
@@ -18,26 +19,26 @@ typedef struct {
 /* Selectors in every CPU's GDT (gdt.c): what the VMCS host state and the SVM host need. */
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
-#define SEL_TSS  0x18
+#define SEL_TSS	 0x18
 
 /* --- per-CPU data (percpu.c); GS base points at it, field `self` first --- */
 #define CPUS_MAX 256
 struct vcpu;
 struct cpu {
 	struct cpu *self;
-	unsigned index;      /* 0 = boot CPU, dense */
-	uint32_t apic_id;    /* physical */
-	int64_t tsc_skew;    /* add to this CPU's TSC to get the boot CPU's; measured at boot (tsc.c) */
+	unsigned index;	  /* 0 = boot CPU, dense */
+	uint32_t apic_id; /* physical */
+	int64_t tsc_skew; /* add to this CPU's TSC to get the boot CPU's (tsc_sync.c) */
 	struct vcpu *vcpu;
 	struct vtimerq timers;
-	void *vendor;        /* VMXON region / host save area book-keeping */
-	uint64_t stack_top;  /* of this CPU's hypervisor stack */
+	void *vendor;			     /* VMXON region / host save area book-keeping */
+	uint64_t stack_top;		     /* of this CPU's hypervisor stack */
 	uint64_t gdt, tss, idt, tr_selector; /* virtual addresses: the VMCS host state needs them */
-	uint32_t nmi_ours;   /* atomic: reasons for which we sent this CPU an NMI (NMI_*) */
+	uint32_t nmi_ours; /* atomic: reasons for which we sent this CPU an NMI (NMI_*) */
 	bool online;
-	uint64_t stolen;     /* host ticks spent in the hypervisor beyond exits */
-	uint64_t timer_deadline; /* lapic.c: what the LAPIC timer is armed for, UINT64_MAX = nothing */
-	void *fpu_area;      /* fpu.c: the guest's extended state while fpu_depth > 0 */
+	uint64_t stolen;	 /* host ticks spent in the hypervisor beyond exits */
+	uint64_t timer_deadline; /* what the LAPIC timer is armed for, UINT64_MAX = nothing */
+	void *fpu_area;		 /* fpu.c: the guest's extended state while fpu_depth > 0 */
 	uint64_t fpu_xcr0;
 	unsigned fpu_depth;
 };
@@ -52,52 +53,63 @@ struct cpu *cpu_get(unsigned index);
 unsigned cpu_count(void);
 
 /* --- start (start.c): called by entry.S on the BSP with the hand-off; ends in hv_main() --- */
-__attribute__((noreturn)) void hv_main(const struct handoff *h); /* hv/main.c; BSP, all of arch is up but the APs */
-extern struct handoff *handoff;                                  /* the hypervisor's copy */
+/* hv/main.c; on the BSP, all of arch is up but the APs */
+__attribute__((noreturn)) void hv_main(const struct handoff *h);
+extern struct handoff *handoff; /* the hypervisor's copy */
 
-/* Start all APs; each runs fn on its own stack (never returns). Returns the number that came up; logs those that did not. */
+/* Start all APs; each runs fn on its own stack (never returns). Returns the number that came up;
+ * logs those that did not. */
 unsigned smp_start(const struct handoff *h, __attribute__((noreturn)) void (*fn)(struct cpu *c));
 
 /* --- memory (paging.c, heap.c) --- */
-/* Zeroed, page-aligned pages from the hypervisor's block; NULL when it is used up (say hv_memory= in the message). Any CPU. */
+/* Zeroed, page-aligned pages from the hypervisor's block; NULL when it is used up (say hv_memory=
+ * in the message). Any CPU. */
 void *pages_alloc(size_t count);
 void pages_free(void *p, size_t count);
-void *heap_alloc(size_t bytes); /* zeroed, 16-byte aligned, never freed; boot only; panics when out of memory */
+/* Zeroed, 16-byte aligned, never freed; boot only; panics when out of memory. */
+void *heap_alloc(size_t bytes);
 size_t pages_free_count(void);
-hpa_t virt_to_phys(const void *p);  /* hypervisor memory and direct map */
-void *phys_to_virt(hpa_t p);        /* RAM in the hand-off's map (direct map, NX, RW) or the hypervisor's block */
-void *mmio_map(hpa_t p, size_t bytes); /* uncached; boot only, any CPU sees it; NULL if out of space */
-uint64_t paging_cr3(void);          /* host CR3 for the VMCS */
+hpa_t virt_to_phys(const void *p); /* hypervisor memory and direct map */
+/* RAM in the hand-off's map (direct map, NX, RW) or the hypervisor's block; the caller knows that
+ * it is one of them. */
+void *phys_to_virt(hpa_t p);
+/* Uncached; boot only, any CPU sees it; NULL if out of space. */
+void *mmio_map(hpa_t p, size_t bytes);
+uint64_t paging_cr3(void); /* host CR3 for the VMCS */
 
 /* --- IDT (idt.c): vectors the hypervisor uses --- */
-#define VECTOR_TIMER    0xf0 /* this CPU's LAPIC timer */
-#define VECTOR_KICK     0xf1 /* get out of the guest and look at requests */
+#define VECTOR_TIMER	0xf0 /* this CPU's LAPIC timer */
+#define VECTOR_KICK	0xf1 /* get out of the guest and look at requests */
 #define VECTOR_SPURIOUS 0xff
-#define VECTOR_DEVICE   0x40 /* 0x40-0xdf: irq_vector_alloc() */
+#define VECTOR_DEVICE	0x40 /* 0x40-0xdf: irq_vector_alloc() */
 typedef void (*irq_handler)(void *dev);
 int irq_vector_alloc(irq_handler fn, void *dev); /* vector or -ENOSPC; boot only */
-/* A physical interrupt with this vector was taken (by the IDT, or acknowledged on VM exit): dispatch and EOI. */
+/* A physical interrupt with this vector was taken (by the IDT, or acknowledged on VM exit):
+ * dispatch and EOI. */
 void irq_dispatch(uint8_t vector);
-extern void (*nmi_hook)(void);                   /* set by hv/: an NMI hit this CPU while in the hypervisor */
-extern uint8_t idt_stub_nmi[];                   /* for back ends that must call the NMI handler by hand */
-#define NMI_PANIC 1u /* another CPU panics: stop */
-/* What the IDT's NMI handler does: stop if NMI_PANIC, else nmi_hook (which finds its own bits in nmi_ours). May be called by a
- * back end for an NMI that was an exit. The hook must not fault, not even in rdmsr_safe (idt.c says why). */
+extern void (*nmi_hook)(void); /* set by hv/: an NMI hit this CPU while in the hypervisor */
+extern uint8_t idt_stub_nmi[]; /* for back ends that must call the NMI handler by hand */
+#define NMI_PANIC 1u	       /* another CPU panics: stop */
+/* What the IDT's NMI handler does: stop if NMI_PANIC, else nmi_hook (which finds its own bits in
+ * nmi_ours). May be called by a back end for an NMI that was an exit. The hook must not fault, not
+ * even in rdmsr_safe (idt.c says why). */
 void nmi_handle(void);
 
 /* --- physical local APIC (lapic.c): in the mode the firmware left it --- */
-void lapic_init(void);            /* each CPU */
+void lapic_init(void); /* each CPU */
 void lapic_eoi(void);
 void lapic_send(uint32_t apic_id, uint8_t vector);
 void lapic_send_nmi(uint32_t apic_id);
 void lapic_send_init(uint32_t apic_id);
 void lapic_send_sipi(uint32_t apic_id, uint8_t page);
-/* One-shot LAPIC timer: VECTOR_TIMER at host TSC tick `deadline` (this CPU's TSC) or a little later; UINT64_MAX disarms. */
+/* One-shot LAPIC timer: VECTOR_TIMER at host TSC tick `deadline` (this CPU's TSC) or a little
+ * later; UINT64_MAX disarms. */
 void lapic_timer_arm(uint64_t deadline);
 
 /* --- physical IOAPIC (ioapic.c) --- */
-void host_ioapic_init(void);      /* masks everything */
-int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool low); /* unmasked; -ENODEV */
+void host_ioapic_init(void); /* masks everything */
+/* Unmasked from then on; -ENODEV. */
+int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool low);
 void host_ioapic_mask(unsigned gsi, bool mask);
 unsigned host_isa_gsi(unsigned irq, bool *level, bool *low); /* MADT overrides applied */
 
@@ -105,44 +117,59 @@ unsigned host_isa_gsi(unsigned irq, bool *level, bool *low); /* MADT overrides a
 const void *host_acpi_table(const char sig[4], unsigned nth); /* copy, NULL if absent */
 
 /* --- TSC (tsc.c) --- */
-uint64_t tsc_hz(void);            /* measured against HPET / PM timer / PIT, CPUID believed only where it agrees */
+/* Measured against HPET, PM timer or PIT; CPUID believed only where it agrees. 0 before the
+ * calibration. */
+uint64_t tsc_hz(void);
 const char *tsc_source(void);
-void tsc_calibrate(void);         /* BSP */
-void tsc_delay_us(uint64_t us);   /* busy wait; before the calibration it assumes a fast CPU and waits too long */
-void tsc_sync_bsp(unsigned cpu);  /* BSP side of the pairwise measurement with AP `cpu`; logs, stores skew */
-void tsc_sync_ap(void);           /* AP side */
+void tsc_calibrate(void); /* BSP */
+/* Busy wait; before the calibration it assumes a fast CPU and waits too long. */
+void tsc_delay_us(uint64_t us);
+void tsc_sync_bsp(unsigned cpu); /* BSP side of the measurement with AP `cpu`; stores its skew */
+void tsc_sync_ap(void);		 /* AP side */
 
-/* --- physical PCI configuration space, mechanism #1 (pci.c); any CPU. 0xffffffff where there is no function --- */
+/* --- physical PCI configuration space, mechanism #1 (pci.c); any CPU --- */
+/* 0xffffffff where there is no function */
 uint32_t host_pci_read32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset);
 void host_pci_write32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset, uint32_t v);
 
 /* --- physical RTC --- */
-uint64_t host_rtc_seconds(void);                /* Unix time from the CMOS clock, read once at boot */
+uint64_t host_rtc_seconds(void); /* Unix time from the CMOS clock, read once at boot */
 
 /* --- physical UART (uart.c), 16550 --- */
 void uart_init(uint16_t port, uint32_t baud);
-void uart_irq_enable(void (*rx)(uint8_t byte)); /* routes its interrupt to the BSP; rx called in irq_dispatch context */
-size_t uart_write(const void *buf, size_t n);   /* into the ring; returns how much fitted; drained by interrupt (or polled before uart_irq_enable) */
-size_t uart_room(void);                         /* bytes that would fit */
-void uart_flush_polled(void);                   /* panic: push everything out, polling */
-void uart_set_room_hook(void (*room)(void));    /* called when a full ring has room again */
+/* Routes its interrupt to the BSP; rx is called in irq_dispatch context. */
+void uart_irq_enable(void (*rx)(uint8_t byte));
+/* Into the ring; returns how much fitted. Drained by interrupt; before uart_irq_enable at once, by
+ * polling. */
+size_t uart_write(const void *buf, size_t n);
+size_t uart_room(void);			     /* bytes that would fit */
+void uart_flush_polled(void);		     /* the end: push everything out, polling from now on */
+void uart_set_room_hook(void (*room)(void)); /* called when a full ring has room again */
 
-/* --- FPU (fpu.c): between these SSE code may run; the guest's whole extended state is kept in the CPU's save area --- */
+/* --- FPU (fpu.c) --- */
+/* Between these SSE code may run; the guest's whole extended state is kept in the CPU's save area.
+ * They nest. */
 void fpu_begin(void);
 void fpu_end(void);
-extern uint64_t xcr0_host_max;                  /* what CPUID.0DH offers, less what we hide */
-size_t fpu_save_size(void);                     /* bytes of XSAVE area for xcr0_host_max; <= 4096 checked at boot */
-void fpu_save(void *area, uint64_t guest_xcr0); /* all of xcr0_host_max, standard format; XCR0 restored to guest_xcr0 */
-void fpu_scramble(uint64_t guest_xcr0);         /* selftest: fill the live extended state with a pattern */
-int fpu_load(const void *area, uint64_t guest_xcr0); /* -EINVAL if the area is malformed (XRSTOR would fault) */
+extern uint64_t xcr0_host_max; /* what CPUID.0DH offers, less what we hide */
+size_t fpu_save_size(void);    /* bytes of XSAVE area for xcr0_host_max; <= 4096 checked at boot */
+/* All of xcr0_host_max, standard format; area 64-byte aligned. XCR0 is guest_xcr0 afterwards, in
+ * the others too. */
+void fpu_save(void *area, uint64_t guest_xcr0);
+void fpu_scramble(uint64_t guest_xcr0); /* selftest: fill the live extended state with a pattern */
+/* -EINVAL if the area is malformed (XRSTOR would fault). */
+int fpu_load(const void *area, uint64_t guest_xcr0);
 
 /* --- the end (reset.c, panic.c) --- */
-__attribute__((noreturn)) void machine_reset(void);     /* EFI ResetSystem, then CF9, 8042, triple fault. VMX off on all CPUs first (caller) */
+/* EFI ResetSystem, then FADT, CF9, 8042, triple fault. VMX is off on all CPUs: the caller's duty,
+ * see cpu_stop(). */
+__attribute__((noreturn)) void machine_reset(void);
 __attribute__((noreturn)) void machine_poweroff(void);
 const char *symbol_name(uint64_t addr, uint64_t *offset); /* "?" if unknown */
-void stack_trace(uint64_t rip, uint64_t rbp);             /* to the log */
-extern void (*panic_hook)(void);                          /* set by hv/: prints the last exits, with panic_printf() */
-/* To the UART, polled, no lock; for panic_hook and what it calls. While panic_active, log_at() must come here, too. */
+void stack_trace(uint64_t rip, uint64_t rbp);		  /* to the log */
+extern void (*panic_hook)(void); /* set by hv/: prints the last exits, with panic_printf() */
+/* To the UART, polled, no lock; for panic_hook and what it calls. While panic_active, log_at() must
+ * come here, too. */
 void panic_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern bool panic_active;
 /* VMXOFF or EFER.SVME off (GIF on), whichever applies; harmless otherwise; any context. */

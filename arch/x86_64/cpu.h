@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Processor instructions and registers by their manual names (Intel SDM, AMD APM). Inline, no state. */
+/* Processor instructions and registers by their manual names (Intel SDM, AMD APM). Inline, no
+ * state. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,7 +48,9 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t sub)
 {
 	struct cpuid r;
 
-	asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(sub));
+	asm volatile("cpuid"
+		     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+		     : "a"(leaf), "c"(sub));
 	return r;
 }
 
@@ -85,16 +88,16 @@ static inline uint32_t inl(uint16_t port)
 	return v;
 }
 
-#define DEFINE_CR(n)                                                                                                   \
-	static inline uint64_t read_cr##n(void)                                                                       \
-	{                                                                                                              \
-		uint64_t v;                                                                                            \
-		asm volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                                             \
-		return v;                                                                                              \
-	}                                                                                                              \
-	static inline void write_cr##n(uint64_t v)                                                                    \
-	{                                                                                                              \
-		asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                                                 \
+#define DEFINE_CR(n)                                                       \
+	static inline uint64_t read_cr##n(void)                            \
+	{                                                                  \
+		uint64_t v;                                                \
+		asm volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory"); \
+		return v;                                                  \
+	}                                                                  \
+	static inline void write_cr##n(uint64_t v)                         \
+	{                                                                  \
+		asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory");     \
 	}
 DEFINE_CR(0)
 DEFINE_CR(2)
@@ -103,16 +106,16 @@ DEFINE_CR(4)
 DEFINE_CR(8)
 #undef DEFINE_CR
 
-#define DEFINE_DR(n)                                                                                                   \
-	static inline uint64_t read_dr##n(void)                                                                       \
-	{                                                                                                              \
-		uint64_t v;                                                                                            \
-		asm volatile("mov %%dr" #n ", %0" : "=r"(v));                                                          \
-		return v;                                                                                              \
-	}                                                                                                              \
-	static inline void write_dr##n(uint64_t v)                                                                    \
-	{                                                                                                              \
-		asm volatile("mov %0, %%dr" #n : : "r"(v));                                                            \
+#define DEFINE_DR(n)                                          \
+	static inline uint64_t read_dr##n(void)               \
+	{                                                     \
+		uint64_t v;                                   \
+		asm volatile("mov %%dr" #n ", %0" : "=r"(v)); \
+		return v;                                     \
+	}                                                     \
+	static inline void write_dr##n(uint64_t v)            \
+	{                                                     \
+		asm volatile("mov %0, %%dr" #n : : "r"(v));   \
 	}
 DEFINE_DR(0)
 DEFINE_DR(1)
@@ -135,8 +138,8 @@ static inline void xsetbv(uint32_t i, uint64_t v)
 }
 
 /*
- * The guest's PKRU, live in the processor while its vCPU is on this CPU. The instruction needs CR4.PKE, which means
- * nothing for our own pages: they are supervisor pages.
+ * The guest's PKRU, live in the processor while its vCPU is on this CPU. The instruction needs
+ * CR4.PKE, which means nothing for our own pages: they are supervisor pages.
  */
 static inline uint32_t guest_pkru(void)
 {

@@ -41,7 +41,7 @@ void (*nmi_hook)(void);
 void idt_init(void)
 {
 	for (unsigned v = 0; v < 256; v++) {
-		uint64_t stub = (uint64_t)isr_stubs + 16 * v;
+		uint64_t stub = (uint64_t)isr_stubs + 16ull * v;
 
 		idt[v] = (struct gate){
 			.offset_low = (uint16_t)stub,

@@ -157,8 +157,7 @@ uint32_t lapic_id(void);
 bool lapic_ready(void);
 bool lapic_is_x2(void);
 bool lapic_in_service(uint8_t vector);
-void lapic_timer_calibrate(
-	bool end); /* the LAPIC timer's rate, measured across tsc_calibrate()'s window */
+void lapic_timer_calibrate(bool last); /* its rate, over the window of tsc_calibrate() */
 void lapic_timer_interrupt(void);
 
 /* --- uart.c --- */

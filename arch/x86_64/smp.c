@@ -26,6 +26,8 @@ struct trampoline_data {
 } __attribute__((packed));
 _Static_assert(sizeof(struct trampoline_data) == 44, "as laid out in trampoline.S");
 
+_Static_assert(CPUS_MAX <= HANDOFF_MAX_CPUS, "list_cpus() stops at CPUS_MAX");
+
 extern const uint8_t trampoline_start[], trampoline_end[], trampoline_data[];
 
 static __attribute__((noreturn)) void (*ap_fn)(struct cpu *c);
@@ -182,7 +184,7 @@ static unsigned list_cpus(uint32_t ids[CPUS_MAX])
 	}
 	if (n > 0 || host_acpi_table("APIC", 0))
 		return n;
-	for (; n < handoff->n_cpus && n < HANDOFF_MAX_CPUS && n < CPUS_MAX; n++)
+	for (; n < handoff->n_cpus && n < CPUS_MAX; n++)
 		ids[n] = handoff->apic_ids[n];
 	return n;
 }

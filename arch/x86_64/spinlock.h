@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Ticket lock. The hypervisor runs with interrupts off, so there is no irqsave variant. NMI context takes no lock. */
+/* Ticket lock. The hypervisor runs with interrupts off, so there is no irqsave variant. NMI context
+ * takes no lock. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,8 +29,8 @@ static inline bool spin_trylock(struct spinlock *l)
 	uint16_t me = __atomic_load_n(&l->owner, __ATOMIC_ACQUIRE);
 	uint16_t expected = me;
 
-	return __atomic_compare_exchange_n(&l->next, &expected, (uint16_t)(me + 1), false, __ATOMIC_ACQUIRE,
-					   __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&l->next, &expected, (uint16_t)(me + 1), false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 static inline void spin_unlock(struct spinlock *l)
