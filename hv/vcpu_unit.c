@@ -11,6 +11,7 @@
 #include "hv/vcpu.h"
 
 #define VCPU_SECTION_VERSION 1
+#define CR4_OSXSAVE	     (1ull << 18)
 #define SIPI_MAX	     0x1ffu /* pending mark and vector */
 #define SAVED_REQUESTS	     (VCPU_REQ_INIT | VCPU_REQ_SIPI | VCPU_REQ_NMI)
 
@@ -28,6 +29,9 @@ void vcpu_capture(struct vcpu *v)
 	memset(&img->state, 0, sizeof(img->state));
 	vcpu_ops->save(v, &img->state);
 	img->state.tsc_adjust = v->tsc_adjust;
+	/* the live one: QEMU's TCG has no XSETBV intercept */
+	if (read_cr4() & CR4_OSXSAVE)
+		v->xcr0 = xgetbv(0);
 	img->state.xcr0 = v->xcr0;
 	img->state.xss = v->xss;
 	img->state.cr8 = vlapic_get_cr8(&v->lapic);

@@ -23,7 +23,7 @@ def case(long=False, **variants):
         (key, values), = variants.items()
         for value in values:
             label = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        label = label.replace(" ", "-").replace("/", "-")
+            label = label.replace(" ", "-").replace("/", "-")
             CASES.append(Case(_bind(function, key, value), long, f"{base}[{label}]"))
         return function
 
