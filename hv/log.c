@@ -31,6 +31,10 @@ void log_at(enum log_level level, const char *f, ...)
 	va_start(ap, f);
 	fmt_v(line + n, sizeof(line) - (size_t)n, f, ap);
 	va_end(ap);
+	if (panic_active) {
+		panic_printf("%s\n", line);
+		return;
+	}
 	spin_lock(&lock);
 	logbuf_add(line);
 	spin_unlock(&lock);

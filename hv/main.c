@@ -10,6 +10,7 @@
 #include "hv/log.h"
 #include "hv/msr.h"
 #include "hv/platform.h"
+#include "hv/rtc.h"
 #include "hv/stats.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
@@ -29,8 +30,9 @@ static uint32_t cpus_go, cpus_ready; /* atomic */
 
 static void print_exit(const struct vcpu *v, const struct trace_entry *t)
 {
-	log_error("  cpu%u %-24s rip 0x%llx info 0x%llx", v->index, vcpu_ops->exit_name(t->reason),
-		  (unsigned long long)t->rip, (unsigned long long)t->info);
+	panic_printf("  cpu%u %-24s rip 0x%llx info 0x%llx\n", v->index,
+		     vcpu_ops->exit_name(t->reason), (unsigned long long)t->rip,
+		     (unsigned long long)t->info);
 }
 
 static void print_last_exits(void)
@@ -75,6 +77,16 @@ static void build_memory(const struct handoff *h, void *tables)
 		 map.n);
 }
 
+static uint64_t high_memory(void)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < map.n; i++)
+		if (map.range[i].kind == GUEST_RAM && map.range[i].gpa >= 1ull << 32)
+			bytes += map.range[i].size;
+	return bytes;
+}
+
 static void build_board(void)
 {
 	struct vtimerq *q = &cpu_get(0)->timers;
@@ -85,6 +97,7 @@ static void build_board(void)
 	hpet_init(q);
 	pm_init(q);
 	rtc_init(q, host_rtc_seconds());
+	rtc_set_memory(map.low_top, high_memory());
 	vuart_init(COM1_PORT, COM1_IRQ);
 	ports_init();
 	pci_root_init(&map);
@@ -154,6 +167,7 @@ void hv_main(const struct handoff *h)
 	create_vcpus();
 	build_board();
 	units_reset();
+	vlapic_virtual_wire(&vcpu_get(0)->lapic);
 	err = linux_prepare(h, &map, build_tables(tables), &entry);
 	if (err)
 		panic("the guest's kernel can't be prepared (%d)", err);

@@ -7,6 +7,24 @@
 #define IA32_MTRR_DEF_TYPE 0x2ff
 #define CPUID_MTRR	   (1u << 12)
 #define CAP_FIXED	   (1u << 8)
+#define AMD_SYSCFG	   0xc0010010
+#define AMD_TOP_MEM2	   0xc001001d
+#define TOM2_WB		   (3ull << 21)
+#define CPUID_AMD_ECX	   0x444d4163 /* "cAMD" */
+#define CPUID_HYGON_ECX	   0x656e6975 /* "uine" */
+
+/* APM vol. 2, "Top of Memory": SYSCFG[21] MtrrTom2En, [22] Tom2ForceMemTypeWB. */
+static uint64_t read_tom2(void)
+{
+	uint64_t syscfg, tom2;
+
+	if (cpuid(0, 0).ecx != CPUID_AMD_ECX && cpuid(0, 0).ecx != CPUID_HYGON_ECX)
+		return 0;
+	if (rdmsr_safe(AMD_SYSCFG, &syscfg) != 0 || (~syscfg & TOM2_WB) ||
+	    rdmsr_safe(AMD_TOP_MEM2, &tom2) != 0)
+		return 0;
+	return tom2;
+}
 
 void mtrr_read_host(struct mtrr_regs *m)
 {
@@ -19,6 +37,7 @@ void mtrr_read_host(struct mtrr_regs *m)
 	if (!(cpuid(1, 0).edx & CPUID_MTRR) || rdmsr_safe(IA32_MTRRCAP, &m->cap) != 0)
 		return;
 	m->def_type = rdmsr(IA32_MTRR_DEF_TYPE);
+	m->tom2 = read_tom2();
 	if (m->cap & CAP_FIXED)
 		for (unsigned i = 0; i < 11; i++)
 			m->fixed[i] = rdmsr(fixed[i]);
