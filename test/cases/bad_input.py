@@ -14,7 +14,7 @@ SETUP_SECTS, MAGIC, PROTOCOL = 0x1F1, 0x202, 0x206
 def refuse(log, says, emu="qemu", **node):
     """The line is there, and then the firmware's script goes on."""
     with Node(emu=emu, log=log, **node) as n:
-        n.expect(r"stasis: error: ([^\r\n]*)")
+        n.expect(r"stasis: error: ([^\r\n]*)[\r\n]")
         line = n.child.match.group(1)
         check(says in line and ": " in line, f"wanted a line with {says!r}, got {line!r}")
         n.expect(FIRMWARE, timeout=300)
@@ -24,7 +24,7 @@ def refuse(log, says, emu="qemu", **node):
 KEYS = [
     ("kernle=x", "unknown key kernle"),
     ("memory=lots", "memory=lots"),
-    ("memory=16", "too little"),
+    ("memory=16", "64 or more"),
     ("nic.52:54:00:00:00:09=mine", "nic role"),
     ("kernel=missing", "no file missing"),
 ]
