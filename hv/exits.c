@@ -134,7 +134,7 @@ void exit_host_nmi(void)
 	 * exit at once */
 	if (v) {
 		__atomic_fetch_or(&v->requests, VCPU_REQ_NMI, __ATOMIC_RELEASE);
-		lapic_send(v->cpu->apic_id, VECTOR_KICK);
+		lapic_send_self(VECTOR_KICK);
 	}
 }
 

@@ -154,7 +154,7 @@ static void prepare_nmi(struct vcpu *v, struct svm_vcpu *s)
 			s->step = true;
 	} else if (v->event_pending) {
 		/* one event at an entry: come out again as soon as it is delivered */
-		lapic_send(v->cpu->apic_id, VECTOR_KICK);
+		lapic_send_self(VECTOR_KICK);
 	} else if (in_shadow(s)) {
 		s->step = true;
 	} else {

@@ -99,6 +99,7 @@ void nmi_handle(void);
 void lapic_init(void); /* each CPU */
 void lapic_eoi(void);
 void lapic_send(uint32_t apic_id, uint8_t vector);
+void lapic_send_self(uint8_t vector); /* also from NMI context */
 void lapic_send_nmi(uint32_t apic_id);
 void lapic_send_init(uint32_t apic_id);
 void lapic_send_sipi(uint32_t apic_id, uint8_t page);

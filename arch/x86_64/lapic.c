@@ -42,6 +42,7 @@ enum { /* offsets; x2APIC MSR = 0x800 + offset / 16 */
 #define ICR_SIPI	 (6u << 8)
 #define ICR_ASSERT	 (1u << 14)
 #define ICR_PENDING	 (1u << 12)
+#define ICR_SELF	 (1u << 18)
 
 #define CPUID_TSC_DEADLINE (1u << 24)
 #define SEND_SPINS	   1000000
@@ -172,6 +173,12 @@ static void send(uint32_t apic_id, uint32_t command)
 void lapic_send(uint32_t apic_id, uint8_t vector)
 {
 	send(apic_id, ICR_FIXED | ICR_ASSERT | vector);
+}
+
+void lapic_send_self(uint8_t vector)
+{
+	/* by the shorthand: an NMI may have come between another's two writes to the xAPIC's ICR */
+	reg_write(APIC_ICR, ICR_SELF | ICR_FIXED | ICR_ASSERT | vector);
 }
 
 void lapic_send_nmi(uint32_t apic_id)
