@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 
 import pexpect
 
@@ -54,6 +55,12 @@ class Node:
         return self
 
     def __exit__(self, *_):
+        if self.child.isalive():
+            self.child.kill(signal.SIGTERM)  # it takes its emulator and its files with it
+            try:
+                self.child.expect(pexpect.EOF, timeout=10)
+            except pexpect.TIMEOUT:
+                pass
         self.child.close(force=True)
 
     # --- what the console says ---
