@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include "hv/bus.h"
 #include "hv/vlapic.h"
+#include "hv/walk.h"
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NUM_GPR };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, NUM_SEG };
@@ -90,6 +91,7 @@ struct vcpu {
 	uint64_t tsc_adjust;   /* IA32_TSC_ADJUST */
 	uint64_t xcr0, xss;    /* live in the processor while this vCPU is on its CPU */
 	struct vlapic lapic;
+	struct walk_cache fetch;  /* of the code page emulated last (hv/walk.h) */
 	struct vcpu_image *image; /* captured while parked (hv/vcpu_unit.c) */
 	struct mtrr_state *mtrr; /* virtual MTRRs (hv/msr.c) */
 	void *vendor;          /* struct vmx_vcpu / struct svm_vcpu, allocated by create() */

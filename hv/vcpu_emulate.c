@@ -99,19 +99,15 @@ static void store(void *p, unsigned size, uint64_t val)
 	}
 }
 
-/* Within one page. */
-static uint64_t physical_read(struct vcpu *v, gpa_t gpa, unsigned size)
+/* Where there is no RAM. */
+static uint64_t device_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
 	uint64_t val;
-	const void *ram;
 
 	if (is_lapic(v, gpa.v)) {
 		vlapic_mmio_read(&v->lapic, gpa.v & (PAGE_SIZE - 1), size, &val);
 		return val;
 	}
-	ram = guest_ptr(gpa, size);
-	if (ram)
-		return load(ram, size);
 	if (guest_gpa_is_hypervisor(gpa)) {
 		report_reach(v, gpa, "reads");
 		return UINT64_MAX;
@@ -119,21 +115,32 @@ static uint64_t physical_read(struct vcpu *v, gpa_t gpa, unsigned size)
 	return bus_mmio_read(gpa, size);
 }
 
-static void physical_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t val)
+static void device_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t val)
 {
-	void *ram;
-
-	if (is_lapic(v, gpa.v)) {
+	if (is_lapic(v, gpa.v))
 		vlapic_mmio_write(&v->lapic, gpa.v & (PAGE_SIZE - 1), size, val);
-		return;
-	}
-	ram = guest_ptr(gpa, size);
-	if (ram)
-		store(ram, size, val);
 	else if (guest_gpa_is_hypervisor(gpa))
 		report_reach(v, gpa, "writes");
 	else
 		bus_mmio_write(gpa, size, val);
+}
+
+/* Within one page. */
+static uint64_t physical_read(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+	const void *ram = is_lapic(v, gpa.v) ? NULL : guest_ptr(gpa, size);
+
+	return ram ? load(ram, size) : device_read(v, gpa, size);
+}
+
+static void physical_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t val)
+{
+	void *ram = is_lapic(v, gpa.v) ? NULL : guest_ptr(gpa, size);
+
+	if (ram)
+		store(ram, size, val);
+	else
+		device_write(v, gpa, size, val);
 }
 
 /* --- guest-linear --- */
@@ -142,8 +149,13 @@ static int translate(struct emu_ctx *c, uint64_t linear, unsigned access, gpa_t 
 {
 	struct machine *m = machine_of(c);
 	uint32_t error;
+	int err;
 
-	if (!guest_walk(&m->walk, linear, access, gpa, &error))
+	if (access == WALK_FETCH)
+		err = guest_walk_fetch(&m->v->fetch, &m->walk, linear, gpa, &error);
+	else
+		err = guest_walk(&m->walk, linear, access, gpa, &error);
+	if (!err)
 		return 0;
 	c->fault_vector = VECTOR_PF;
 	c->fault_has_error = true;
@@ -158,6 +170,11 @@ static bool is_exit_access(const struct machine *m, uint64_t linear, bool write)
 {
 	return m->gpa_known && m->c.one_operand && (m->gpa_write || !write) &&
 	       ((m->gpa.v ^ linear) & (PAGE_SIZE - 1)) == 0;
+}
+
+static bool within_page(uint64_t linear, unsigned size)
+{
+	return (linear & (PAGE_SIZE - 1)) + size <= PAGE_SIZE;
 }
 
 /* An access of `size` bytes: gpa[0], and if it crosses into another page, gpa[1] for what lies
@@ -191,10 +208,16 @@ static gpa_t split_at(const gpa_t gpa[2], int first, int i)
 
 static int op_read(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t *val)
 {
-	struct vcpu *v = machine_of(c)->v;
+	const struct machine *m = machine_of(c);
+	struct vcpu *v = m->v;
 	gpa_t gpa[2];
-	int first = locate(c, linear, size, false, gpa);
+	int first;
 
+	if (within_page(linear, size) && is_exit_access(m, linear, false)) {
+		*val = device_read(v, m->gpa, size);
+		return 0;
+	}
+	first = locate(c, linear, size, false, gpa);
 	if (first < 0)
 		return first;
 	if (first == (int)size) {
@@ -210,10 +233,16 @@ static int op_read(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t *
 
 static int op_write(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t val)
 {
-	struct vcpu *v = machine_of(c)->v;
+	const struct machine *m = machine_of(c);
+	struct vcpu *v = m->v;
 	gpa_t gpa[2];
-	int first = locate(c, linear, size, true, gpa);
+	int first;
 
+	if (within_page(linear, size) && is_exit_access(m, linear, true)) {
+		device_write(v, m->gpa, size, val);
+		return 0;
+	}
+	first = locate(c, linear, size, true, gpa);
 	if (first < 0)
 		return first;
 	if (first == (int)size) {

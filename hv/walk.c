@@ -203,32 +203,93 @@ static bool mark_used(const struct walk *w, unsigned access)
 	return set_bits(w, leaf, access & WALK_WRITE ? PTE_A | PTE_D : PTE_A);
 }
 
-int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_t *gpa,
-	       uint32_t *error)
+static int walk(struct walk *w, const struct walk_regs *r, uint64_t linear, unsigned access,
+		gpa_t *gpa, uint32_t *error)
 {
 	bool fetch_bit = ((r->cr4 & CR4_PAE) && (r->efer & EFER_NXE)) || (r->cr4 & CR4_SMEP);
 
-	if (!(r->cr0 & CR0_PG)) {
-		gpa->v = (uint32_t)linear;
-		return 0;
-	}
 	if (!(r->efer & EFER_LMA))
 		linear = (uint32_t)linear;
 	for (unsigned tries = 1;; tries++) {
-		struct walk w;
-		uint32_t cause = translate(&w, r, linear);
+		uint32_t cause = translate(w, r, linear);
 
 		if (!cause)
-			cause = check_rights(&w, access);
+			cause = check_rights(w, access);
 		if (cause) {
 			*error = (cause & ~FAULT) | (access & WALK_WRITE) |
 				 (r->cpl == 3 ? PF_USER : 0) |
 				 (fetch_bit ? access & WALK_FETCH : 0);
 			return -EFAULT;
 		}
-		if (mark_used(&w, access) || tries == TRIES_MAX) {
-			gpa->v = w.page | (linear & w.page_mask);
+		if (mark_used(w, access) || tries == TRIES_MAX) {
+			gpa->v = w->page | (linear & w->page_mask);
 			return 0;
 		}
 	}
+}
+
+int guest_walk(const struct walk_regs *r, uint64_t linear, unsigned access, gpa_t *gpa,
+	       uint32_t *error)
+{
+	struct walk w;
+
+	if (!(r->cr0 & CR0_PG)) {
+		gpa->v = (uint32_t)linear;
+		return 0;
+	}
+	return walk(&w, r, linear, access, gpa, error);
+}
+
+static bool still_holds(const struct walk_cache *c, const struct walk_regs *r, uint64_t linear)
+{
+	if (c->page != (linear & ~BITS(11, 0)) || c->cr3 != r->cr3 || c->cr0 != r->cr0 ||
+	    c->cr4 != r->cr4 || c->efer != r->efer || c->cpl != r->cpl || !c->depth)
+		return false;
+	for (unsigned i = 0; i < c->depth; i++)
+		if (__atomic_load_n(c->entry[i], __ATOMIC_RELAXED) != c->value[i])
+			return false;
+	return true;
+}
+
+/* Entries in RAM, all marked as accessed: else the next use must walk again. */
+static void keep(struct walk_cache *c, const struct walk *w, uint64_t linear, gpa_t gpa)
+{
+	const struct walk_regs *r = w->r;
+
+	c->depth = 0;
+	if (!w->wide)
+		return;
+	for (unsigned i = 0; i < w->depth; i++) {
+		if (!w->entry[i])
+			return;
+		c->entry[i] = w->entry[i];
+		c->value[i] = w->value[i] | PTE_A;
+	}
+	c->page = linear & ~BITS(11, 0);
+	c->frame = gpa.v & ~BITS(11, 0);
+	c->cr0 = r->cr0;
+	c->cr3 = r->cr3;
+	c->cr4 = r->cr4;
+	c->efer = r->efer;
+	c->cpl = r->cpl;
+	c->depth = (uint8_t)w->depth;
+}
+
+int guest_walk_fetch(struct walk_cache *c, const struct walk_regs *r, uint64_t linear, gpa_t *gpa,
+		     uint32_t *error)
+{
+	struct walk w;
+	int err;
+
+	/* PAE's top level is in registers: not worth it */
+	if (!(r->cr0 & CR0_PG) || !(r->efer & EFER_LMA))
+		return guest_walk(r, linear, WALK_FETCH, gpa, error);
+	if (still_holds(c, r, linear)) {
+		gpa->v = c->frame | (linear & BITS(11, 0));
+		return 0;
+	}
+	err = walk(&w, r, linear, WALK_FETCH, gpa, error);
+	if (!err)
+		keep(c, &w, linear, *gpa);
+	return err;
 }
