@@ -7,7 +7,7 @@ import signal
 
 import pexpect
 
-from paths import INITRD, KERNEL, ROOT
+from paths import INITRD, KERNEL, KERNEL_CLOUD, ROOT
 
 GUEST_PROMPT = "guest# "
 STASIS_PROMPT = "stasis> "
@@ -31,9 +31,10 @@ def check(condition, message):
 class Node:
     """One run of test/node. Use as a context manager: leaving it ends the emulator."""
 
-    def __init__(self, emu="qemu", kernel=KERNEL, initrd=INITRD, append="", config=(), timeout=None, extra=(), log=None, **options):
+    def __init__(self, emu="qemu", kernel=None, initrd=INITRD, append="", config=(), timeout=None, extra=(), log=None, **options):
         self.emu = emu
         self.patience = timeout or BOOT_TIMEOUT[emu]
+        kernel = kernel or (KERNEL_CLOUD if emu == "bochs" else KERNEL)
         args = ["--emu", emu, "--kernel", kernel, "--initrd", initrd, "--append", f"{APPEND} {append}".strip()]
         for c in config:
             args += ["--config", c]

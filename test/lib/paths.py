@@ -6,6 +6,8 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__))
 BUILD = os.environ.get("BUILD") or os.path.join(ROOT, "build")
 STASIS = os.path.join(BUILD, "stasis.efi")
 KERNEL = os.path.join(BUILD, "guest", "vmlinuz")
+# Also packaged by Debian, and quicker to boot where every instruction is emulated twice.
+KERNEL_CLOUD = os.path.join(BUILD, "guest", "vmlinuz-cloud")
 INITRD = os.path.join(BUILD, "guest", "initrd.gz")
 INITRD_KEXEC = os.path.join(BUILD, "guest", "initrd-kexec.gz")
 INSTALLER_KERNEL = os.path.join(BUILD, "guest", "di-vmlinuz")
