@@ -163,6 +163,11 @@ static void split_write(lookup_fn lookup, uint64_t addr, unsigned size, uint64_t
 
 uint32_t bus_io_read(uint16_t port, unsigned size)
 {
+	if (size == 1) { /* most of them */
+		const struct bus_region *r = io_lookup(port);
+
+		return (uint32_t)region_read(r, r ? port - r->base : 0, 1);
+	}
 	return (uint32_t)split_read(io_lookup, port, size);
 }
 

@@ -448,15 +448,20 @@ static inline uint32_t enter_and_handle(struct vcpu *v, struct vmx_vcpu *x, uint
 	return reason;
 }
 
-/*
- * CPUID changes nothing but registers, so the guest goes on at once: what other CPUs want of this
- * one comes with an interrupt, which takes the next entry out again, and the timer is armed for the
- * same deadline.
- */
+/* Exits by an instruction that was carried out: nothing else has happened to the guest. */
+#define STRAIGHT                                                                            \
+	(1ull << REASON_CPUID | 1ull << REASON_IO_INSTRUCTION | 1ull << REASON_RDMSR |      \
+	 1ull << REASON_WRMSR | 1ull << REASON_EPT_VIOLATION | 1ull << REASON_APIC_ACCESS | \
+	 1ull << REASON_APIC_WRITE | 1ull << REASON_XSETBV)
+
+/* Straight back into the guest? Nobody wants anything of this CPU, and its next timer is still the
+ * one that the deadline stands for. (If that has passed, the preemption timer says so at once.) */
 static bool goes_on(const struct vcpu *v, const struct vmx_vcpu *x, uint32_t reason)
 {
-	return reason == REASON_CPUID && !x->attention &&
-	       !__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
+	return reason < 64 && (STRAIGHT >> reason & 1) &&
+	       !__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) && v->activity == VCPU_ACTIVE &&
+	       __atomic_load_n(&v->cpu->timers.earliest.v, __ATOMIC_RELAXED) == v->deadline_ns.v &&
+	       !needs_attention(v, x);
 }
 
 void vmx_run(struct vcpu *v, uint64_t deadline)

@@ -158,7 +158,6 @@ void vmx_prepare_events(struct vcpu *v)
 	/* Bochs sleeps in HLT through an interrupt window, too */
 	if ((windows & CPU_INTERRUPT_WINDOW_EXITING) && vmx_caps.bochs)
 		windows |= CPU_HLT_EXITING;
-	if (windows)
-		x->attention = true;
+	/* nothing more until a window opens: that is an exit, which asks for attention again */
 	vmx_set_primary(x, (x->primary & ~WINDOWS) | windows);
 }
