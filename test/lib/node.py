@@ -99,7 +99,8 @@ class Node:
         self._sequence = getattr(self, "_sequence", 0) + 1
         mark = f"done-{self._sequence}"
         # Quotes keep the echoed command from looking like its own answer.
-        self.child.send(f"{command}; echo \"\"done''-{self._sequence}=$?\r")
+        separator = "" if command.endswith("&") else ";"
+        self.child.send(f"{command}{separator} echo \"\"done''-{self._sequence}=$?\r")
         self.expect(rf"{mark}=(\d+)\r?\n", timeout)
         output, got = self.before, int(self.child.match.group(1))
         self.expect(re.escape(GUEST_PROMPT), timeout)
