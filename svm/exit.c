@@ -153,7 +153,17 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_SHUTDOWN: /* the VMCB's state is undefined from here on: APM vol. 2, 15.14.3 */
 		exit_triple_fault(v);
 		return;
-	default: /* VMEXIT_INVALID and VMEXIT_INIT among them */
+	case VMEXIT_INVALID:
+		/* QEMU's TCG also exits so when the guest sets a reserved bit of CR4, which has to
+		 * be a #GP. */
+		if (!s->refused && svm_at_mov_to_cr(v)) {
+			s->refused = true;
+			vcpu_inject_gp(v);
+			return;
+		}
+		exit_unknown(v, b->exitcode, b->exitinfo1, b->exitinfo2);
+		return;
+	default: /* VMEXIT_INIT among them */
 		exit_unknown(v, b->exitcode, b->exitinfo1, b->exitinfo2);
 		return;
 	}

@@ -77,6 +77,23 @@ unsigned svm_insn_length(struct vcpu *v, uint32_t opcode, unsigned n)
 	return ((bytes ^ opcode) & ((1u << 8 * n) - 1)) ? 0 : n;
 }
 
+bool svm_at_mov_to_cr(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+	uint64_t offset = v->rip & PAGE_OFFSET;
+	const uint8_t *code;
+
+	if (!(s->vmcb->efer & EFER_LMA) || offset > PAGE_OFFSET + 1 - 4)
+		return false;
+	code = code_page(s, v->rip);
+	if (!code)
+		return false;
+	code += offset;
+	if ((code[0] & 0xf0) == 0x40) /* REX */
+		code++;
+	return code[0] == 0x0f && code[1] == 0x22;
+}
+
 void svm_fetch_flush(struct svm_vcpu *s)
 {
 	memset(s->fetch, 0, sizeof(s->fetch));

@@ -57,6 +57,8 @@ void svm_run(struct vcpu *v, uint64_t deadline)
 	reason = (uint32_t)b->exitcode;
 	if (reason == UINT32_MAX)
 		reason = SVM_REASON_INVALID;
+	else
+		s->refused = false;
 	vcpu_exit_begin(v, reason, reason == VMEXIT_NPF ? b->exitinfo2 : b->exitinfo1);
 	take_over(v, s);
 	svm_handle_exit(v);

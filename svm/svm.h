@@ -94,6 +94,7 @@ struct fetch_entry {
 #define WINDOW_CR8  (1u << 1) /* writes of CR8 */
 
 struct svm_vcpu {
+	bool refused; /* the last exit was VMEXIT_INVALID, taken for a refused MOV to CR */
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa, host_pa; /* host_pa: this CPU's VMSAVE area */
 	uint64_t timer;		   /* host tick the LAPIC timer is armed for; 0: not known */
@@ -164,6 +165,8 @@ void svm_clear_shadow(struct vcpu *v);
 /* Length of the instruction at RIP, known to be `opcode` (n bytes, first byte lowest) plus
  * prefixes; 0: not known. */
 unsigned svm_insn_length(struct vcpu *v, uint32_t opcode, unsigned n);
+/* Is the instruction at RIP, in long mode, a MOV to a control register? */
+bool svm_at_mov_to_cr(struct vcpu *v);
 void svm_fetch_flush(struct svm_vcpu *s);
 
 /* regs.c */

@@ -93,6 +93,8 @@ struct vmcb_segment {
 #define IOIO_SIZE_MASK	7u
 #define IOIO_PORT_SHIFT 16
 
+#define VMEXIT_INVALID UINT32_MAX /* -1, low half */
+
 /* EXITINFO1 of VMEXIT_NPF */
 #define NPF_WRITE (1ull << 1)
 #define NPF_RSV	  (1ull << 3)
