@@ -52,15 +52,16 @@ static bool tsc_due(const struct vlapic *l)
 }
 
 /* Virtual time at which the guest's TSC reaches its deadline. */
+/* One reading of the clock: between two, the deadline could pass. */
 static vns_t tsc_deadline_ns(const struct vlapic *l)
 {
-	uint64_t ticks;
+	uint64_t now = node_ticks(), guest = now + l->vcpu->tsc_adjust, ticks;
 
 	if (!l->tsc_deadline)
 		return VNS_NEVER;
-	if (tsc_due(l))
-		return node_now();
-	if (__builtin_add_overflow(node_ticks(), l->tsc_deadline - guest_tsc(l), &ticks))
+	if (guest >= l->tsc_deadline)
+		return vclock_ticks_to_ns(&node_clock, now);
+	if (__builtin_add_overflow(now, l->tsc_deadline - guest, &ticks))
 		return VNS_NEVER;
 	return vclock_ticks_to_ns_up(&node_clock, ticks);
 }

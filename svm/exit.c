@@ -156,8 +156,8 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_INVALID:
 		/* QEMU's TCG also exits so when the guest sets a reserved bit of CR4, which has to
 		 * be a #GP. */
-		if (!s->refused && svm_at_mov_to_cr(v)) {
-			s->refused = true;
+		if (s->refused < SVM_REFUSED_MAX && svm_at_mov_to_cr(v)) {
+			s->refused++;
 			vcpu_inject_gp(v);
 			return;
 		}

@@ -58,7 +58,7 @@ void svm_run(struct vcpu *v, uint64_t deadline)
 	if (reason == UINT32_MAX)
 		reason = SVM_REASON_INVALID;
 	else
-		s->refused = false;
+		s->refused = 0;
 	vcpu_exit_begin(v, reason, reason == VMEXIT_NPF ? b->exitinfo2 : b->exitinfo1);
 	take_over(v, s);
 	svm_handle_exit(v);

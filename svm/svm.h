@@ -94,7 +94,8 @@ struct fetch_entry {
 #define WINDOW_CR8  (1u << 1) /* writes of CR8 */
 
 struct svm_vcpu {
-	bool refused; /* the last exit was VMEXIT_INVALID, taken for a refused MOV to CR */
+	unsigned refused; /* exits in a row that were VMEXIT_INVALID and taken for a refused MOV to
+			     CR */
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa, host_pa; /* host_pa: this CPU's VMSAVE area */
 	uint64_t timer;		   /* host tick the LAPIC timer is armed for; 0: not known */
@@ -193,5 +194,6 @@ bool svm_state_valid(const struct vcpu_state *s);
 /* dump.c */
 void svm_dump(struct vcpu *v);
 const char *svm_exit_name(unsigned reason);
+#define SVM_REFUSED_MAX	   1000u /* more of them: the state is invalid after all */
 #define SVM_REASON_INVALID 0xf0u /* VMEXIT_INVALID (-1) among the reasons */
 #define SVM_REASONS	   0x404u
