@@ -64,7 +64,7 @@ HV_LD := arch/x86_64/hv.ld
 HV_LDFLAGS := -T $(HV_LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections \
 	--build-id=none --fatal-warnings
 HV_LIBS := $(B)/zydis/libzydis.a $(B)/libgpr.a
-GEN := $(B)/gen/version.h $(if $(wildcard hv/dsdt.asl),$(B)/gen/dsdt.h)
+GEN := $(if $(wildcard hv/dsdt.asl),$(B)/gen/dsdt.h)
 
 $(B)/hv/%.o: %.c | $(STAMP)/zydis $(GEN)
 	$(SAY) CC $<
@@ -94,12 +94,7 @@ $(B)/gen/dsdt.h: hv/dsdt.asl | $(STAMP)/packages
 	@mkdir -p $(@D)
 	$(Q)iasl -we -va -tc -p $(B)/gen/dsdt $< >$(B)/gen/dsdt.log || { cat $(B)/gen/dsdt.log; exit 1; }
 	$(Q)sed 's/^unsigned char/static const unsigned char/' $(B)/gen/dsdt.hex >$@
-# Rewritten only when it says something new.
-$(B)/gen/version.h: FORCE
-	@mkdir -p $(@D)
-	@v=$$(git describe --always --dirty 2>/dev/null || echo unknown); \
-	line="#define STASIS_VERSION \"0.1-$$v\""; \
-	[ "$$(cat $@ 2>/dev/null)" = "$$line" ] || echo "$$line" >$@
+
 
 # --- the loader --------------------------------------------------------------------------------
 EFI_SRC := $(sort $(wildcard boot/*.[cS]))

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The commands of the prompt. Each takes `--json` and then prints one line of JSON (docs/commands.md says which members;
- * a member is never removed or renamed within a version). Boot CPU's loop only.
+ * The commands of the prompt. Each takes `--json` and then prints one line of JSON
+ * (docs/commands.md says which members; a member is never removed or renamed within a version).
+ * Boot CPU's loop only.
  */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 
-#define COMMAND_ARGS_MAX 16
+#define COMMAND_ARGS_MAX     16
 #define COMMAND_JSON_VERSION 1
 
 struct command {
 	const char *name;
-	const char *args;  /* as in a manual page */
+	const char *args; /* as in a manual page */
 	const char *what;
-	/* argc counts without the command's name and without --json. Negative: wrong arguments, the usage is shown. */
+	/* argc counts without the command's name and without --json. Negative: wrong arguments, the
+	 * usage is shown. */
 	int (*run)(int argc, char **argv, bool json);
 };
 

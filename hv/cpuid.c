@@ -255,7 +255,7 @@ void cpuid_setup(void)
 	for (unsigned i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
 		const struct leaf *l = &leaves[i];
 
-		if (l->leaf < EXTENDED)
+		if (l->leaf <= BASIC_MAX)
 			basic[l->leaf] = l;
 		else
 			extended[l->leaf - EXTENDED] = l;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the guest sees as its processor: the real one through a table of masks (hv/cpuid.c), less what it can't have:
- * virtualization, and whatever counts and can't follow the virtual clock.
+ * What the guest sees as its processor: the real one through a table of masks (hv/cpuid.c), less
+ * what it can't have: virtualization, and whatever counts and can't follow the virtual clock.
  */
 #pragma once
 #include <stdbool.h>

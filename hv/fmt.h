@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Formatted text without floating point: newlib's integer-only printf family on the node, the host's in tests. */
+/* Formatted text without floating point: newlib's integer-only printf family on the node, the
+ * host's in tests. */
 #pragma once
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,8 @@
 #endif
 
 /* As snprintf: always terminated, returns the length it would have had. */
-__attribute__((format(printf, 3, 4))) static inline int fmt(char *buf, size_t size, const char *f, ...)
+__attribute__((format(printf, 3, 4))) static inline int fmt(char *buf, size_t size, const char *f,
+							    ...)
 {
 	va_list ap;
 	int n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Line editing with history, for a terminal that understands ANSI. Pure: bytes in, bytes out through `emit`. */
+/* Line editing with history, for a terminal that understands ANSI. Pure: bytes in, bytes out
+ * through `emit`. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,13 +14,14 @@ struct lineedit {
 	size_t len, pos;
 	char history[HISTORY_SIZE][LINE_SIZE];
 	unsigned entries, browse; /* entries kept; 0 = the line being typed, n = n-th last */
-	char typed[LINE_SIZE];    /* the line being typed while history is shown */
-	uint8_t escape[4];        /* of an escape sequence so far */
+	char typed[LINE_SIZE];	  /* the line being typed while history is shown */
+	uint8_t escape[4];	  /* of an escape sequence so far */
 	unsigned escape_len;
-	uint8_t last;             /* previous byte: CR LF counts as one */
+	uint8_t last; /* previous byte: CR LF counts as one */
 	const char *prompt;
 	void (*emit)(const char *s, size_t n);
-	/* Completion: given the line's first `len` bytes, the rest of the only match or NULL; may list matches by emit. */
+	/* Completion: given the line's first `len` bytes, the rest of the only match or NULL; may
+	 * list matches by emit. */
 	const char *(*complete)(const char *line, size_t len);
 };
 

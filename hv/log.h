@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The node's log: a ring of lines, each with time since entry, kept for the command `log`; shown on the console while
- * the node boots, and later only while the prompt is open (errors always).
- * Integer formats only (newlib's vsniprintf; in host tests vsnprintf). Any CPU, any context but NMI and #MC.
+ * The node's log: a ring of lines, each with time since entry, kept for the command `log`; shown on
+ * the console while the node boots, and later only while the prompt is open (errors always).
+ * Integer formats only (newlib's vsniprintf; in host tests vsnprintf). Any CPU, any context but NMI
+ * and #MC.
  */
 #pragma once
 #include <stdarg.h>
@@ -18,7 +19,8 @@ void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(pr
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 
-/* For things the guest can repeat without end: true at most `burst` times a second of host time, per call site's struct. */
+/* For things the guest can repeat without end: true at most `burst` times a second of host time,
+ * per call site's struct. */
 struct log_ratelimit {
 	uint64_t window; /* host ticks at the window's start */
 	uint32_t burst, seen, dropped;

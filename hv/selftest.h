@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The standing proof that all of the guest's state lives in units: freeze, save everything but RAM, overwrite the live
- * state with garbage, load, compare, thaw. Boot CPU's loop only.
+ * The standing proof that all of the guest's state lives in units: freeze, save everything but RAM,
+ * overwrite the live state with garbage, load, compare, thaw. Boot CPU's loop only.
  */
 #pragma once
 #include <stddef.h>
@@ -9,10 +9,11 @@
 
 struct roundtrip_result {
 	unsigned units;
-	size_t bytes;         /* of the image */
-	uint64_t frozen_ns;   /* host time the node stood still */
-	const char *what;     /* what failed, NULL = all well */
-	char section[17];     /* where */
+	size_t bytes;	    /* of the image */
+	uint64_t frozen_ns; /* host time the node stood still */
+	const char *what;   /* what failed, NULL = all well */
+	char section[17];   /* where */
 };
 
-int selftest_roundtrip(struct roundtrip_result *r); /* 0; -EBUSY frozen already; -ENOMEM; -EIO: see what */
+int selftest_roundtrip(
+	struct roundtrip_result *r); /* 0; -EBUSY frozen already; -ENOMEM; -EIO: see what */

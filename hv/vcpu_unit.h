@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The vCPU as a unit. Its registers live in a processor, so each CPU captures its own when it parks, and puts back at the
- * thaw what a `load` has changed meanwhile.
+ * The vCPU as a unit. Its registers live in a processor, so each CPU captures its own when it
+ * parks, and puts back at the thaw what a `load` has changed meanwhile.
  */
 #pragma once
 

@@ -2,11 +2,11 @@
 /*
  * The node's one virtual clock: virtual = f(host TSC), running or stopped.
  *
- * Units: struct vns = nanoseconds of virtual time since the guest's power-on; "host ticks" = TSC ticks of the boot CPU's
- * TSC (other CPUs add their skew first); "guest ticks" = ticks of the guest's TSC with TSC_ADJUST 0. While the clock
- * runs, guest ticks = host ticks + offset (mod 2^64).
- * Context: vclock_stop/start/set only while every vCPU is parked; the readers from any CPU, no lock.
- * Pure: no hardware access; the caller brings the host ticks.
+ * Units: struct vns = nanoseconds of virtual time since the guest's power-on; "host ticks" = TSC
+ * ticks of the boot CPU's TSC (other CPUs add their skew first); "guest ticks" = ticks of the
+ * guest's TSC with TSC_ADJUST 0. While the clock runs, guest ticks = host ticks + offset (mod
+ * 2^64). Context: vclock_stop/start/set only while every vCPU is parked; the readers from any CPU,
+ * no lock. Pure: no hardware access; the caller brings the host ticks.
  */
 #pragma once
 #include <stdbool.h>
@@ -16,15 +16,16 @@ typedef struct {
 	uint64_t v;
 } vns_t; /* ns of virtual time */
 
-#define VNS_NEVER ((vns_t){UINT64_MAX})
+#define VNS_NEVER    ((vns_t){UINT64_MAX})
 #define NSEC_PER_SEC 1000000000ull
 
 struct vclock {
-	uint64_t hz;      /* host TSC ticks per second, 50 MHz .. 6 GHz */
+	uint64_t hz;	  /* host TSC ticks per second, 50 MHz .. 6 GHz */
 	uint64_t offset;  /* guest ticks - host ticks while running */
 	uint64_t stopped; /* guest ticks at which the clock stands, or last stood */
 	uint64_t started; /* host tick of the last start; before it the clock still stands */
-	uint64_t max_ns;  /* largest ns value whose tick count fits 64 bits; later deadlines are "never" */
+	uint64_t max_ns;  /* largest ns value whose tick count fits 64 bits; later deadlines are
+			     "never" */
 	bool running;
 };
 
@@ -42,8 +43,12 @@ void vclock_set(struct vclock *c, uint64_t guest_ticks);
 uint64_t vclock_ticks(const struct vclock *c, uint64_t host);
 /* floor(guest ticks * 1e9 / hz), exact. */
 vns_t vclock_ns(const struct vclock *c, uint64_t host);
-vns_t vclock_ticks_to_ns(const struct vclock *c, uint64_t guest_ticks);    /* rounds down; saturates to VNS_NEVER */
-vns_t vclock_ticks_to_ns_up(const struct vclock *c, uint64_t guest_ticks); /* rounds up; saturates to VNS_NEVER */
-uint64_t vclock_ns_to_ticks_up(const struct vclock *c, vns_t t);           /* rounds up; saturates to UINT64_MAX */
-/* Host tick at which the clock reaches t (rounded up; UINT64_MAX = never, or it stands; not before its last start). */
+vns_t vclock_ticks_to_ns(const struct vclock *c,
+			 uint64_t guest_ticks); /* rounds down; saturates to VNS_NEVER */
+vns_t vclock_ticks_to_ns_up(const struct vclock *c,
+			    uint64_t guest_ticks); /* rounds up; saturates to VNS_NEVER */
+uint64_t vclock_ns_to_ticks_up(const struct vclock *c,
+			       vns_t t); /* rounds up; saturates to UINT64_MAX */
+/* Host tick at which the clock reaches t (rounded up; UINT64_MAX = never, or it stands; not before
+ * its last start). */
 uint64_t vclock_host_deadline(const struct vclock *c, vns_t t);

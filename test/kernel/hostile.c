@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A guest that does its worst, without an operating system in between: random port I/O, MSRs, MMIO in every unit's range, in
- * holes and in what the memory map leaves out (the hypervisor), all CPUID leaves, odd instructions on MMIO, control registers.
- *   rounds=N seed=N      how much (100000 rounds), and which
- *   end=triple|off       afterwards: triple fault, or power off (default)
- * Prints `hostile: KIND` as it goes and `hostile: done ROUNDS rounds, N faults`.
+ * A guest that does its worst, without an operating system in between: random port I/O, MSRs, MMIO
+ * in every unit's range, in holes and in what the memory map leaves out (the hypervisor), all CPUID
+ * leaves, odd instructions on MMIO, control registers. rounds=N seed=N      how much (100000
+ * rounds), and which end=triple|off       afterwards: triple fault, or power off (default) Prints
+ * `hostile: KIND` as it goes and `hostile: done ROUNDS rounds, N faults`.
  */
 #include "test/kernel/kernel.h"
 
@@ -37,8 +37,9 @@ static void run(void (*fn)(void *), void *arg)
 
 static bool ends_machine(uint16_t port)
 {
-	return (port >= 0xcf9 - 3 && port <= 0xcf9) || port == 0x64 || (port >= 0x61 && port < 0x65) || port == 0x92 ||
-	       (port >= 0x8f && port <= 0x92) || (port >= 0x600 && port <= 0x607);
+	return (port >= 0xcf9 - 3 && port <= 0xcf9) || port == 0x64 ||
+	       (port >= 0x61 && port < 0x65) || port == 0x92 || (port >= 0x8f && port <= 0x92) ||
+	       (port >= 0x600 && port <= 0x607);
 }
 
 static void port_access(void *arg)
@@ -86,12 +87,14 @@ static void port_access(void *arg)
 
 static void ports(void)
 {
-	static const uint16_t favourites[] = {0x20, 0x21, 0xa0, 0xa1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x70, 0x71, 0x80,
-					      0xb2, 0xcf8, 0xcfc, 0x4d0, 0x4d1, 0x608, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc};
+	static const uint16_t favourites[] = {
+		0x20, 0x21,  0xa0,  0xa1,  0x40,  0x41,	 0x42,	0x43,  0x61,  0x70,  0x71, 0x80,
+		0xb2, 0xcf8, 0xcfc, 0x4d0, 0x4d1, 0x608, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc};
 	struct access a = {.kind = (unsigned)rnd(), .value = rnd()};
 
 	a.addr = rnd() & 1 ? favourites[rnd() % (sizeof(favourites) / 2)] : (uint16_t)rnd();
-	if (a.addr == 0xcf8) /* wider writes at CF8 are configuration addresses; a byte at CF9 is a reset */
+	if (a.addr ==
+	    0xcf8) /* wider writes at CF8 are configuration addresses; a byte at CF9 is a reset */
 		a.kind = 5;
 	else if (ends_machine((uint16_t)a.addr))
 		return;
@@ -129,9 +132,11 @@ static void msrs(void)
 		break;
 	}
 	a.addr &= 0xffffffff;
-	if (a.addr == 0xc0000080 || a.addr == 0x277 || a.addr == 0x48) /* EFER, PAT, SPEC_CTRL: would only hurt ourselves */
+	if (a.addr == 0xc0000080 || a.addr == 0x277 ||
+	    a.addr == 0x48) /* EFER, PAT, SPEC_CTRL: would only hurt ourselves */
 		a.kind &= ~1u;
-	if (a.addr == 0x830 || a.addr == 0x1b) /* x2APIC ICR: an INIT to ourselves; APIC base: the mode is for another test */
+	if (a.addr == 0x830 || a.addr == 0x1b) /* x2APIC ICR: an INIT to ourselves; APIC base: the
+						  mode is for another test */
 		a.kind &= ~1u;
 	run(msr_access, &a);
 }
@@ -189,7 +194,10 @@ static void mmio_access(void *arg)
 		asm volatile("pushq (%0); pop %%rax" : : "r"(p) : "rax", "memory");
 		break;
 	case 16:
-		asm volatile("lock cmpxchg16b (%0)" : : "r"(p & ~15ull) : "rax", "rbx", "rcx", "rdx", "memory");
+		asm volatile("lock cmpxchg16b (%0)"
+			     :
+			     : "r"(p & ~15ull)
+			     : "rax", "rbx", "rcx", "rdx", "memory");
 		break;
 	case 17:
 		asm volatile("lgdt (%0)" : : "r"(v | 1ull << 62) : "memory"); /* not canonical */
@@ -256,7 +264,8 @@ static void mmio(void)
 
 static void all_cpuid(void)
 {
-	static const uint32_t bases[] = {0, 0x40000000, 0x80000000, 0x8fffffff, 0xc0000000, 0xffffff00};
+	static const uint32_t bases[] = {0,	     0x40000000, 0x80000000,
+					 0x8fffffff, 0xc0000000, 0xffffff00};
 
 	for (unsigned b = 0; b < sizeof(bases) / 4; b++)
 		for (uint32_t i = 0; i < 0x100; i++)
@@ -264,10 +273,14 @@ static void all_cpuid(void)
 				cpuid(bases[b] + i, sub);
 }
 
-#define ODD(x) {                                                                                   \
-	case __LINE__:                                                                             \
-		asm volatile(x : : "a"(v), "c"(v >> 8), "d"(v >> 16), "b"(v >> 24) : "memory", "cc"); \
-		break;                                                                             \
+#define ODD(x)                                                                 \
+	{                                                                      \
+	case __LINE__:                                                         \
+		asm volatile(x                                                 \
+			     :                                                 \
+			     : "a"(v), "c"(v >> 8), "d"(v >> 16), "b"(v >> 24) \
+			     : "memory", "cc");                                \
+		break;                                                         \
 	}
 
 static void odd_instruction(void *arg)
@@ -353,8 +366,9 @@ static void add_range(uint64_t base, uint64_t size)
 
 static void find_ranges(void)
 {
-	static const uint64_t board[][2] = {{0xfec00000, 0x1000}, {0xfed00000, 0x400}, {0xfee00000, 0x1000},
-					    {0xfc000000, 0x100000}, {0xa0000, 0x20000}, {0xfff00000, 0x100000}};
+	static const uint64_t board[][2] = {{0xfec00000, 0x1000}, {0xfed00000, 0x400},
+					    {0xfee00000, 0x1000}, {0xfc000000, 0x100000},
+					    {0xa0000, 0x20000},	  {0xfff00000, 0x100000}};
 	uint64_t end = 0x100000;
 
 	for (unsigned i = 0; i < sizeof(board) / sizeof(board[0]); i++)
