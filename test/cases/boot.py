@@ -11,12 +11,21 @@ from paths import BUILD, INITRD, INSTALLER_INITRD, INSTALLER_KERNEL, KERNEL
 
 CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 # emulator, CPUs, MiB
-MACHINES = [("qemu", 1, 512), ("qemu", 2, 2048), ("qemu", 4, 6144), ("bochs", 1, 512), ("bochs", 2, 1024)]
+MACHINES = [("qemu", 1, 512), ("bochs", 1, 512), ("bochs", 2, 1024)]
+# More than one CPU in QEMU runs in real time, in which the kernel wants to read the HPET within 31 us when it refines
+# its idea of the TSC's rate.
+REAL_TIME_MACHINES = [("qemu", 2, 2048), ("qemu", 4, 6144)]
 
 
 @case(machine=MACHINES)
 def debian(log, machine):
     """The guest has all CPUs and memory, the right clock, working interrupts, and nothing to complain about."""
+    boot_and_look(log, *machine)
+
+
+@case(machine=REAL_TIME_MACHINES, alone=True)
+def debian_smp(log, machine):
+    """The same with several CPUs in real time."""
     boot_and_look(log, *machine)
 
 
@@ -32,7 +41,7 @@ def boot_and_look(log, emu, cpus, memory, **more):
         n.boot()
         check(n.run("nproc") == str(cpus), f"not {cpus} CPUs online")
         # The kernel first refines its measurement of the TSC's rate, for a second or (disturbed by a busy host) more.
-        source = n.run(f"for i in $(seq 60); do grep -qx tsc {CLOCKSOURCE} && break; sleep 1; done; cat {CLOCKSOURCE}")
+        source = n.run(f"for i in $(seq 150); do grep -qx tsc {CLOCKSOURCE} && break; sleep 1; done; cat {CLOCKSOURCE}")
         check(source == "tsc", f"the clock source is {source}, not tsc")
         total = int(n.run("awk '/MemTotal/ { print $2 }' /proc/meminfo")) >> 10
         # The hypervisor's 64 MiB, the firmware's, and the kernel's own.

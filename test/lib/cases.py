@@ -5,26 +5,27 @@ CASES = []
 
 
 class Case:
-    def __init__(self, function, long, name):
+    def __init__(self, function, long, alone, name):
         self.function = function
         self.long = long
+        self.alone = alone
         self.name = name
 
 
-def case(long=False, **variants):
-    """Registers a test. long: only in `make check-long`. One variant, as NAME=[values], makes one test of each value:
+def case(long=False, alone=False, **variants):
+    """Registers a test. long: only in `make check-long`. alone: nothing else runs meanwhile, for guests that measure real time. One variant, as NAME=[values], makes one test of each value:
     the function is called with it as keyword, and its name ends with it."""
 
     def register(function):
         base = f"{function.__module__}.{function.__name__}"
         if not variants:
-            CASES.append(Case(function, long, base))
+            CASES.append(Case(function, long, alone, base))
             return function
         (key, values), = variants.items()
         for value in values:
             label = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
             label = label.replace(" ", "-").replace("/", "-")
-            CASES.append(Case(_bind(function, key, value), long, f"{base}[{label}]"))
+            CASES.append(Case(_bind(function, key, value), long, alone, f"{base}[{label}]"))
         return function
 
     return register
