@@ -2,6 +2,7 @@
 """What a guest does with its machine: load, hot-plug, kexec, reboot, extended registers; and selftest roundtrip under it."""
 import re
 
+from bare import complaints
 from cases import case
 from node import GUEST_PROMPT, Node, check
 from paths import INITRD_KEXEC
@@ -26,8 +27,9 @@ def load_and_roundtrips(log, machine):
         n.run("wait; true", timeout=1800)
         result = n.run("cat /tmp/load")
         check("status 0" in result and "load ok" in result, f"load under round trips: {result}")
-        after = n.run("dmesg | wc -l")
-        check(before == after, "the kernel has something to say: " + n.run(f"dmesg | tail -n +{int(before) + 1}"))
+        # In QEMU with several CPUs time is the host's, gaps and all.
+        new = complaints(n.run(f"dmesg -r | tail -n +{int(before) + 1}"), jitter=emu == "qemu")
+        check(not new, "the kernel complains:\n" + "\n".join(sorted(new)))
         n.power_off(timeout=300)
 
 
