@@ -237,8 +237,6 @@ static void detect_features(void)
 
 	features[FEATURE_TSC_ADJUST] =
 		max >= 7; /* kept by the hypervisor, whatever the processor has */
-	features[FEATURE_FSGSBASE] = l7.ebx & B(0);
-	features[FEATURE_PCID] = l1.ecx & B(17);
 	features[FEATURE_SPEC_CTRL] =
 		(l7.edx & (B(26) | B(27) | B(31))) || (e8.ebx & (B(14) | B(15) | B(24)));
 	features[FEATURE_PRED_CMD] = (l7.edx & B(26)) || (e8.ebx & B(12));

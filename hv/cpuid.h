@@ -21,8 +21,6 @@ enum guest_feature {
 	FEATURE_ARCH_CAP,
 	FEATURE_RDTSCP,
 	FEATURE_XSAVES,
-	FEATURE_PCID,
-	FEATURE_FSGSBASE,
 	FEATURE_COUNT
 };
 bool cpuid_has(enum guest_feature f);

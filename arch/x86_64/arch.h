@@ -88,7 +88,6 @@ int irq_vector_alloc(irq_handler fn, void *dev); /* vector or -ENOSPC; boot only
  * dispatch and EOI. */
 void irq_dispatch(uint8_t vector);
 extern void (*nmi_hook)(void); /* set by hv/: an NMI hit this CPU while in the hypervisor */
-extern uint8_t idt_stub_nmi[]; /* for back ends that must call the NMI handler by hand */
 #define NMI_PANIC 1u	       /* another CPU panics: stop */
 /* What the IDT's NMI handler does: stop if NMI_PANIC, else nmi_hook (which finds its own bits in
  * nmi_ours). May be called by a back end for an NMI that was an exit. The hook must not fault, not

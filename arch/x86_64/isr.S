@@ -7,14 +7,11 @@
 
 	.text
 	.balign	16
-	.globl	isr_stubs, idt_stub_nmi
+	.globl	isr_stubs
 isr_stubs:
 	.set	vector, 0
 	.rept	256
 	.balign	16
-	.if	vector == 2
-idt_stub_nmi:
-	.endif
 	/* #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC, #SX push an error code (SDM vol. 3, table 6-1; APM vol. 2, 8.2) */
 	.if	vector != 8 && (vector < 10 || vector > 14) && vector != 17 && vector != 21 && vector != 29 && vector != 30
 	push	$0
