@@ -3,7 +3,7 @@
 # make setup      packages and libraries         make check-long       and the ones that take long
 # make demo       a node in an emulator          make unit [T=NAME]    host tests only
 # make lint       style and static checks        make fuzz T=NAME S=SECONDS
-# make bench      figures, bare and under Stasis
+# make bench [T=NAME]   figures and plots, bare and under Stasis
 # Whatever setup provides is fetched and built on demand.
 
 B := build
@@ -187,7 +187,7 @@ check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
 demo: setup $(B)/stasis.efi
 	$(Q)test/demo
 bench: $(TESTED)
-	$(Q)test/bench
+	$(Q)test/bench $(T)
 
 # --- style and static checks -------------------------------------------------------------------
 C_FILES = $(shell git ls-files '*.c' '*.h')
