@@ -167,7 +167,7 @@ static void prompt_byte(uint8_t c)
 
 static void feed_guest(void)
 {
-	if (freeze_wanted()) /* kept for the thaw */
+	if (freeze_state() != NODE_RUNNING) /* kept for the thaw */
 		return;
 	spin_lock(&platform_lock);
 	while (input.head != input.tail && vuart_receive(input.buf[input.tail & (input.size - 1)]))
@@ -191,6 +191,12 @@ static void take_input(void)
 	}
 }
 
+bool console_waiting(void)
+{
+	return rx.head != rx.tail || input.head != input.tail ||
+	       __atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE);
+}
+
 void console_poll(void)
 {
 	if (rx.head != rx.tail)
@@ -198,7 +204,7 @@ void console_poll(void)
 	if (input.head != input.tail)
 		feed_guest();
 	if (__atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE) && uart_room() > 0 &&
-	    !freeze_wanted()) {
+	    freeze_state() == NODE_RUNNING) {
 		spin_lock(&platform_lock);
 		__atomic_store_n(&want_tx_room, false, __ATOMIC_RELEASE);
 		vuart_tx_room();

@@ -16,6 +16,7 @@
 void console_init(void);       /* boot: takes the UART's interrupt */
 void console_guest_mode(void); /* the boot log ends, the guest's console begins */
 void console_poll(void);
+bool console_waiting(void); /* console_poll would have something to do */
 void console_log(const char *line, bool always);
 void console_flush(void); /* show what is kept of the guest's output */
 /* A command's output; waits for room on the line (boot CPU, bounded by the port's speed). */

@@ -2,53 +2,83 @@
 #include "hv/freeze.h"
 #include <errno.h>
 #include "arch/x86_64/arch.h"
+#include "hv/console.h"
 #include "hv/log.h"
+#include "hv/stats.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
 #include "hv/vcpu_unit.h"
 #include "timevirt/vclock.h"
 
-#define PARK_TIMEOUT_SECONDS 5 /* an exit is bounded; this long means a broken CPU */
+#define PARK_TIMEOUT_SECONDS 5	 /* an exit is bounded; this long means a broken CPU */
+#define THAW_MARGIN_US	     500 /* for all CPUs to wake up and get ready before T' */
+#define START_MARGIN_US	     10	 /* from "all are ready" to the start that they are told */
+#define PER_SECOND_US	     1000000
 
-static uint32_t state;	   /* enum freeze_state, atomic */
-static uint32_t parked;	   /* CPUs parked, atomic, the boot CPU excluded */
-static uint64_t last_seen; /* latest host tick any CPU left the guest at, atomic max */
-static uint64_t frozen_since;
+uint32_t freeze_exit_slot = NO_EXIT_SLOT;
+
+static uint64_t due = HOST_NEVER; /* T of the next freeze, atomic; passed: CPUs park */
+static uint32_t state;		  /* enum freeze_state, atomic */
+static uint32_t parked, ready;	  /* CPUs, the boot CPU excluded; atomic */
+static uint64_t start;	   /* host tick at which the clock goes on; 0: not yet decided; atomic */
+static uint64_t last_seen; /* latest host tick at which any CPU had left the guest, atomic */
+static uint64_t wake;	   /* T' + d */
+static struct freeze_plan plan = {.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
+static struct freeze_record records[FREEZE_RECORDS];
+static uint64_t total;
+
+static uint64_t us_to_ticks(uint64_t us)
+{
+	return tsc_hz() / PER_SECOND_US * us;
+}
+
+static uint64_t later(uint64_t t, uint64_t by)
+{
+	return t >= HOST_NEVER - by ? HOST_NEVER : t + by;
+}
 
 enum freeze_state freeze_state(void)
 {
 	return (enum freeze_state)__atomic_load_n(&state, __ATOMIC_ACQUIRE);
 }
 
-bool freeze_wanted(void)
+static void set_state(enum freeze_state s)
 {
-	return __atomic_load_n(&state, __ATOMIC_ACQUIRE) != NODE_RUNNING;
+	__atomic_store_n(&state, s, __ATOMIC_RELEASE);
 }
 
-static void note_time(uint64_t host)
+uint64_t freeze_deadline(const struct vcpu *v)
 {
-	uint64_t seen = __atomic_load_n(&last_seen, __ATOMIC_RELAXED);
+	uint64_t at = __atomic_load_n(&due, __ATOMIC_ACQUIRE);
 
-	while (host > seen && !__atomic_compare_exchange_n(&last_seen, &seen, host, false,
-							   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	return at == HOST_NEVER ? at : at - (uint64_t)v->cpu->tsc_skew;
+}
+
+static bool is_due(void)
+{
+	return node_host_ticks() >= __atomic_load_n(&due, __ATOMIC_ACQUIRE);
+}
+
+static void raise_to(uint64_t *max, uint64_t val)
+{
+	uint64_t old = __atomic_load_n(max, __ATOMIC_RELAXED);
+
+	while (val > old && !__atomic_compare_exchange_n(max, &old, val, false, __ATOMIC_RELAXED,
+							 __ATOMIC_RELAXED))
 		;
 }
 
-void freeze_park(struct vcpu *v)
+static struct freeze_record *current(void)
 {
-	note_time(node_host_ticks());
-	vcpu_capture(v);
-	__atomic_fetch_add(&parked, 1, __ATOMIC_RELEASE);
-	while (freeze_wanted())
-		halt_once(); /* the thaw kicks */
-	vcpu_restore(v);
-	__atomic_fetch_sub(&parked, 1, __ATOMIC_RELEASE);
+	return &records[(total - 1) % FREEZE_RECORDS];
 }
 
-static void ask_to_park(void)
+/* All CPUs have a new deadline to look at. */
+static void set_due(uint64_t at)
 {
+	__atomic_store_n(&due, at, __ATOMIC_RELEASE);
 	for (unsigned i = 0; i < vcpu_count(); i++)
-		vcpu_request(vcpu_get(i), VCPU_REQ_PARK);
+		vcpu_request(vcpu_get(i), VCPU_REQ_DEADLINE);
 }
 
 static void kick_others(void)
@@ -57,11 +87,112 @@ static void kick_others(void)
 		vcpu_kick(vcpu_get(i));
 }
 
-static bool wait_parked(uint32_t count)
+/* --- plans --- */
+
+int freeze_arm(const struct freeze_plan *p)
+{
+	if (freeze_state() != NODE_RUNNING)
+		return -EBUSY;
+	freeze_cancel();
+	plan = *p;
+	set_due(plan.at);
+	__atomic_store_n(&freeze_exit_slot, plan.exit_slot, __ATOMIC_RELEASE);
+	return 0;
+}
+
+void freeze_cancel(void)
+{
+	__atomic_store_n(&freeze_exit_slot, NO_EXIT_SLOT, __ATOMIC_RELEASE);
+	plan = (struct freeze_plan){.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
+	if (freeze_state() == NODE_RUNNING)
+		set_due(HOST_NEVER);
+}
+
+const struct freeze_plan *freeze_planned(void)
+{
+	return &plan;
+}
+
+void freeze_at_exit(void)
+{
+	uint32_t armed = __atomic_exchange_n(&freeze_exit_slot, NO_EXIT_SLOT, __ATOMIC_ACQ_REL);
+
+	if (armed == NO_EXIT_SLOT) /* another CPU came first */
+		return;
+	plan.at = node_host_ticks();
+	set_due(plan.at);
+}
+
+/* Is the present freeze the one that the plan foresaw? */
+static bool as_planned(void)
+{
+	const struct freeze_record *r = current();
+
+	return plan.at <= r->at + r->late;
+}
+
+/* The freeze that the plan foresaw has been: what is next? */
+static void advance(struct freeze_plan *p)
+{
+	uint64_t now = node_host_ticks();
+
+	if (p->left != UINT64_MAX && p->left)
+		p->left--;
+	if (!p->every || !p->left) {
+		*p = (struct freeze_plan){.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
+		return;
+	}
+	do /* one that came too late is left out */
+		p->at = later(p->at, p->every);
+	while (p->at <= now);
+}
+
+/* --- the way down --- */
+
+/* Another CPU than the boot CPU: wait for the thaw, or for the freeze to be given up. */
+static bool wait_for_thaw(void)
+{
+	while (freeze_state() != NODE_THAWING) {
+		if (!is_due())
+			return false;
+		halt_once(); /* the boot CPU kicks */
+	}
+	return true;
+}
+
+/* All are ready; go on together. */
+static void wait_for_start(struct vcpu *v)
+{
+	uint64_t at, now;
+
+	while (!(at = __atomic_load_n(&start, __ATOMIC_ACQUIRE)))
+		cpu_relax();
+	vcpu_update_tsc(v);
+	do
+		now = node_host_ticks();
+	while (now < at);
+	raise_to(&current()->thaw_latency, now - at);
+}
+
+static void park_other(struct vcpu *v)
+{
+	raise_to(&last_seen, node_host_ticks());
+	vcpu_capture(v);
+	__atomic_fetch_add(&parked, 1, __ATOMIC_RELEASE);
+	if (!wait_for_thaw()) {
+		__atomic_fetch_sub(&parked, 1, __ATOMIC_RELEASE);
+		return;
+	}
+	vcpu_restore(v);
+	__atomic_fetch_add(&ready, 1, __ATOMIC_RELEASE);
+	wait_for_start(v);
+}
+
+static bool wait_until(const uint32_t *counter, uint32_t value)
 {
 	uint64_t limit = rdtsc() + PARK_TIMEOUT_SECONDS * tsc_hz();
 
-	while (__atomic_load_n(&parked, __ATOMIC_ACQUIRE) != count) {
+	while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) != value) {
 		irq_window();
 		cpu_relax();
 		if (rdtsc() > limit)
@@ -70,46 +201,162 @@ static bool wait_parked(uint32_t count)
 	return true;
 }
 
+static void give_up(void)
+{
+	log_error("freeze: %u of %u CPUs did not park; the node runs on", vcpu_count() - 1 - parked,
+		  vcpu_count());
+	freeze_cancel();
+	while (!wait_until(&parked, 0))
+		log_error("freeze: a CPU is still parked");
+	last_seen = 0;
+}
+
+/* Boot CPU. 0, or -ETIMEDOUT and the node runs. */
+static int stop_node(struct vcpu *v)
+{
+	struct freeze_record *r;
+	uint64_t at;
+
+	if (!wait_until(&parked, vcpu_count() - 1)) {
+		give_up();
+		return -ETIMEDOUT;
+	}
+	at = due;
+	vcpu_capture(v);
+	vclock_stop(&node_clock, last_seen);
+	units_freeze();
+	total++;
+	r = current();
+	*r = (struct freeze_record){
+		.at = at,
+		.late = last_seen - at,
+		.virtual_ns = node_now().v,
+		.virtual_ticks = node_ticks(),
+		.frozen = HOST_NEVER,
+	};
+	wake = HOST_NEVER;
+	__atomic_store_n(&start, 0, __ATOMIC_RELEASE);
+	set_state(NODE_FROZEN);
+	r->latency = node_host_ticks() - at;
+	return 0;
+}
+
+/* --- the way up --- */
+
+/* Boot CPU, at T' + d - THAW_MARGIN_US or later. */
+static void start_node(struct vcpu *v)
+{
+	struct freeze_record *r = current();
+	uint64_t at;
+
+	if (as_planned())
+		advance(&plan);
+	units_thaw();
+	set_state(NODE_THAWING);
+	kick_others();
+	vcpu_restore(v);
+	while (!wait_until(&ready, vcpu_count() - 1))
+		log_error("thaw: a CPU does not wake up");
+	/* all of them are past every look at these */
+	parked = ready = 0;
+	last_seen = 0;
+	__atomic_store_n(&due, plan.at, __ATOMIC_RELEASE);
+	set_state(NODE_RUNNING);
+	at = later(node_host_ticks(), us_to_ticks(START_MARGIN_US));
+	if (at < wake)
+		at = wake;
+	r->thaw_late = at - wake;
+	r->frozen = at - (r->at + r->late);
+	vclock_start(&node_clock, at);
+	__atomic_store_n(&start, at, __ATOMIC_RELEASE);
+	wait_for_start(v);
+	if (console_waiting()) /* what was typed for the guest meanwhile */
+		vcpu_request(v, VCPU_REQ_CONSOLE);
+}
+
+static uint64_t wake_up_at(void)
+{
+	uint64_t margin = us_to_ticks(THAW_MARGIN_US);
+
+	return wake == HOST_NEVER ? wake : wake > margin ? wake - margin : 0;
+}
+
+/* Frozen, with the console alive. */
+static void wait_frozen(struct vcpu *v)
+{
+	while (freeze_state() == NODE_FROZEN) {
+		if (node_host_ticks() >= wake_up_at()) {
+			start_node(v);
+		} else if (!vcpu_serve_boot_cpu(v)) {
+			lapic_timer_arm(wake_up_at());
+			halt_once();
+		}
+	}
+}
+
+static void park_boot_cpu(struct vcpu *v)
+{
+	if (freeze_state() == NODE_RUNNING) {
+		raise_to(&last_seen, node_host_ticks());
+		if (stop_node(v) != 0)
+			return;
+		if (as_planned() && plan.for_ticks != HOST_NEVER)
+			thaw_at(later(plan.at, plan.for_ticks));
+	}
+	wait_frozen(v);
+}
+
+void freeze_park(struct vcpu *v)
+{
+	if (v->index == 0)
+		park_boot_cpu(v);
+	else
+		park_other(v);
+}
+
+/* --- commands --- */
+
 int freeze_now(void)
 {
 	if (freeze_state() != NODE_RUNNING)
 		return -EALREADY;
-	last_seen = 0;
-	__atomic_store_n(&state, NODE_FREEZING, __ATOMIC_RELEASE);
-	ask_to_park();
-	if (!wait_parked(vcpu_count() - 1)) {
-		log_error("freeze: %u of %u CPUs did not park; the node runs on",
-			  vcpu_count() - 1 - parked, vcpu_count());
-		__atomic_store_n(&state, NODE_RUNNING, __ATOMIC_RELEASE);
-		kick_others();
-		return -ETIMEDOUT;
-	}
-	note_time(node_host_ticks());
-	vcpu_capture(vcpu_get(0));
-	frozen_since = last_seen;
-	vclock_stop(&node_clock, last_seen);
-	units_freeze();
-	__atomic_store_n(&state, NODE_FROZEN, __ATOMIC_RELEASE);
+	set_due(node_host_ticks());
+	raise_to(&last_seen, node_host_ticks());
+	return stop_node(vcpu_get(0));
+}
+
+int thaw_at(uint64_t at)
+{
+	if (freeze_state() != NODE_FROZEN)
+		return -EALREADY;
+	wake = later(at, current()->late);
 	return 0;
 }
 
 int thaw_now(void)
 {
-	if (freeze_state() != NODE_FROZEN)
-		return -EALREADY;
-	units_thaw();
-	vclock_start(&node_clock, node_host_ticks());
-	vcpu_restore(vcpu_get(0));
-	__atomic_store_n(&state, NODE_RUNNING, __ATOMIC_RELEASE);
-	kick_others();
-	/* nobody is still on the way out of the old park when the next freeze counts */
-	while (!wait_parked(0))
-		log_error("thaw: a CPU is still parked");
-	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE); /* what was typed for the guest meanwhile */
-	return 0;
+	int err = thaw_at(node_host_ticks());
+
+	if (!err)
+		start_node(vcpu_get(0));
+	return err;
 }
 
 uint64_t freeze_host_ticks(void)
 {
-	return freeze_state() == NODE_FROZEN ? node_host_ticks() - frozen_since : 0;
+	const struct freeze_record *r = current();
+
+	return freeze_state() == NODE_FROZEN ? node_host_ticks() - (r->at + r->late) : 0;
+}
+
+uint64_t freeze_total(void)
+{
+	return total;
+}
+
+const struct freeze_record *freeze_record(uint64_t n)
+{
+	if (n == 0 || n > total || total - n >= FREEZE_RECORDS)
+		return NULL;
+	return &records[(n - 1) % FREEZE_RECORDS];
 }

@@ -2,21 +2,69 @@
 /*
  * Freeze and thaw of the whole node: every vCPU parked, the clock stopped, every unit frozen.
  *
- * Context: freeze_now and thaw_now run on the boot CPU, from its loop (commands), with no lock
- * held; the other CPUs park themselves in their loops. While frozen no vCPU enters the guest and no
- * CPU touches a unit but the boot CPU.
+ * Units: host ticks are the boot CPU's TSC. A freeze is due at T; each CPU's own physical timer
+ * takes it out of the guest, no CPU waits for another's interrupt. The clock stands at the latest
+ * tick S >= T that any vCPU could have observed; d = S - T is how late the freeze came. A thaw due
+ * at T' starts the clock at T' + d, so that nodes that were frozen for the same T and T' stay as
+ * far apart as they were. No vCPU enters before that tick; all of them wait for it side by side.
+ *
+ * Context: the boot CPU's loop (commands) with no lock held, unless it says "any CPU". While frozen
+ * no vCPU enters the guest and no CPU touches a unit but the boot CPU.
  */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
-enum freeze_state { NODE_RUNNING, NODE_FREEZING, NODE_FROZEN };
+#define HOST_NEVER UINT64_MAX /* no such host tick */
 
-enum freeze_state freeze_state(void);
-int freeze_now(void);	  /* -EALREADY; -ETIMEDOUT if a vCPU did not park (then the node runs on) */
+enum freeze_state { NODE_RUNNING, NODE_FROZEN, NODE_THAWING };
+
+struct freeze_plan {
+	uint64_t at;	    /* T, host ticks; HOST_NEVER: nothing is planned */
+	uint64_t for_ticks; /* T' - T; HOST_NEVER: until somebody thaws */
+	uint64_t every;	    /* ticks from one T to the next; 0: once */
+	uint64_t left;	    /* freezes to come, of a repeated plan; UINT64_MAX: no end */
+	uint32_t exit_slot; /* at the next exit of this kind (stats_slot) instead of T */
+};
+#define NO_EXIT_SLOT UINT32_MAX
+
+/* What became of one freeze. */
+struct freeze_record {
+	uint64_t at;	     /* T */
+	uint64_t late;	     /* d */
+	uint64_t latency;    /* from T until all were parked and the state was captured */
+	uint64_t virtual_ns; /* where the clock stood */
+	uint64_t virtual_ticks;
+	uint64_t frozen;       /* ticks from S to the clock's start; HOST_NEVER: still frozen */
+	uint64_t thaw_late;    /* of the start, after T' + d */
+	uint64_t thaw_latency; /* from the start until the last vCPU was let go */
+};
+#define FREEZE_RECORDS 256
+
+enum freeze_state freeze_state(void); /* any CPU */
+
+/* -EBUSY while frozen. A plan in force is replaced. */
+int freeze_arm(const struct freeze_plan *p);
+void freeze_cancel(void);
+const struct freeze_plan *freeze_planned(void);
+
+int freeze_now(void);	  /* until thawed; -EALREADY; -ETIMEDOUT if a vCPU did not park (then the
+			     node runs on) */
 int thaw_now(void);	  /* -EALREADY if it runs */
-bool freeze_wanted(void); /* lock-free: must this CPU park before entering? */
+int thaw_at(uint64_t at); /* T'; at once if that is past; -EALREADY if it runs */
+
+uint64_t freeze_host_ticks(void); /* how long the clock has stood; 0 when running */
+uint64_t freeze_total(void);	  /* freezes so far */
+/* The nth of all, from 1; NULL if there was none, or it is no longer among the latest
+ * FREEZE_RECORDS. */
+const struct freeze_record *freeze_record(uint64_t n);
+
+/* --- for the loop and the exit path --- */
 struct vcpu;
-void freeze_park(struct vcpu *v); /* park this CPU until the thaw; not for the boot CPU */
-uint64_t
-freeze_host_ticks(void); /* how long the node has been frozen, host ticks; 0 when running */
+/* The tick of this CPU's own TSC at which it must park; HOST_NEVER. Any CPU. */
+uint64_t freeze_deadline(const struct vcpu *v);
+void freeze_park(struct vcpu *v); /* own CPU, its deadline has passed: returns after the thaw */
+
+/* An exit of the planned kind has been handled (hv/stats.h). Any CPU. */
+extern uint32_t freeze_exit_slot;
+void freeze_at_exit(void);

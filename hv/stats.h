@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "arch/x86_64/cpu.h"
+#include "hv/freeze.h"
 #include "hv/vcpu.h"
 
 #define STATS_REASONS 256
@@ -70,4 +71,6 @@ static inline void vcpu_exit_end(const struct vcpu *v)
 	s->ticks[s->reason] += spent;
 	s->trace[s->head & (TRACE_ENTRIES - 1)].ticks = (uint32_t)spent;
 	s->head += s->tracing;
+	if (__builtin_expect(s->reason == __atomic_load_n(&freeze_exit_slot, __ATOMIC_RELAXED), 0))
+		freeze_at_exit();
 }

@@ -134,26 +134,13 @@ static void serve_boot_cpu(uint32_t req)
 		node_act();
 }
 
-/* The boot CPU parks with the console alive. */
-static void park_boot_cpu(struct vcpu *v)
+bool vcpu_serve_boot_cpu(struct vcpu *v)
 {
-	while (freeze_wanted()) {
-		uint32_t req = __atomic_fetch_and(&v->requests, ~(uint32_t)BOOT_CPU_REQUESTS,
-						  __ATOMIC_ACQ_REL);
+	uint32_t req =
+		__atomic_fetch_and(&v->requests, ~(uint32_t)BOOT_CPU_REQUESTS, __ATOMIC_ACQ_REL);
 
-		if (req & BOOT_CPU_REQUESTS)
-			serve_boot_cpu(req);
-		else
-			halt_once();
-	}
-}
-
-static void park(struct vcpu *v)
-{
-	if (v->index == 0)
-		park_boot_cpu(v);
-	else if (freeze_wanted())
-		freeze_park(v);
+	serve_boot_cpu(req);
+	return req & BOOT_CPU_REQUESTS;
 }
 
 static void serve_requests(struct vcpu *v)
@@ -177,8 +164,6 @@ static void serve_requests(struct vcpu *v)
 		vcpu_ops->flush(v);
 	if (req & VCPU_REQ_SHUTDOWN)
 		v->activity = VCPU_SHUTDOWN;
-	if (req & VCPU_REQ_PARK)
-		park(v);
 }
 
 /* Host tick of this CPU's TSC at which its earliest virtual timer is due; cached, since it needs
@@ -212,8 +197,6 @@ static bool wakes(struct vcpu *v)
 /* The vCPU does not execute: sleep until something happens. */
 static bool idle(struct vcpu *v, uint64_t deadline)
 {
-	if (v->activity == VCPU_SHUTDOWN)
-		deadline = UINT64_MAX; /* its timers no longer matter */
 	if (v->activity == VCPU_HLT && wakes(v)) {
 		v->activity = VCPU_ACTIVE;
 		return false;
@@ -228,17 +211,23 @@ static bool idle(struct vcpu *v, uint64_t deadline)
 void vcpu_loop(struct vcpu *v)
 {
 	for (;;) {
-		uint64_t deadline;
+		uint64_t freeze = freeze_deadline(v), now = rdtsc(), deadline;
 
+		if (now >= freeze) {
+			freeze_park(v);
+			continue;
+		}
 		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE)) {
 			serve_requests(v);
 			continue;
 		}
 		deadline = host_deadline(v);
-		if (rdtsc() >= deadline) {
+		if (now >= deadline) {
 			vtimerq_run(&v->cpu->timers, node_now());
 			deadline = host_deadline(v);
 		}
+		if (v->activity == VCPU_SHUTDOWN || freeze < deadline)
+			deadline = freeze; /* a vCPU shut down has no more timers */
 		if (v->activity == VCPU_ACTIVE || !idle(v, deadline))
 			vcpu_ops->run(v, deadline);
 	}

@@ -61,7 +61,7 @@ enum {
 	VCPU_REQ_INIT = 1u << 0,
 	VCPU_REQ_SIPI = 1u << 1,
 	VCPU_REQ_NMI = 1u << 2,
-	VCPU_REQ_PARK = 1u << 3,     /* freeze */
+	VCPU_REQ_DEADLINE = 1u << 3, /* look at its deadlines again */
 	VCPU_REQ_STOP = 1u << 4,     /* leave virtualization, halt the CPU (before a reset) */
 	VCPU_REQ_TSC = 1u << 5,	     /* rewrite the TSC offset */
 	VCPU_REQ_FLUSH = 1u << 6,    /* flush guest-physical mappings */
@@ -214,6 +214,8 @@ struct vcpu *vcpu_create(unsigned index, struct cpu *cpu); /* boot CPU: memory, 
 void vcpu_start(
 	struct vcpu *v); /* own CPU: enable virtualization, create the back end's part; panics */
 __attribute__((noreturn)) void vcpu_loop(struct vcpu *v);
+/* Boot CPU, frozen or not: console and node requests. False if there were none. */
+bool vcpu_serve_boot_cpu(struct vcpu *v);
 
 /* --- the node's clock (hv/clock.c) --- */
 extern struct vclock node_clock;

@@ -85,7 +85,11 @@ void vcpu_restore(struct vcpu *v)
 		}
 	}
 	img->reload = img->scramble = false;
-	vcpu_update_tsc(v);
+}
+
+const struct vcpu_state *vcpu_captured(const struct vcpu *v)
+{
+	return &v->image->state;
 }
 
 /* --- the section: fields in the order of struct vcpu_state --- */

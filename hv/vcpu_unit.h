@@ -6,7 +6,10 @@
 #pragma once
 
 struct vcpu;
+struct vcpu_state;
 
 void vcpu_unit_register(struct vcpu *v);
 void vcpu_capture(struct vcpu *v); /* own CPU, when parking */
-void vcpu_restore(struct vcpu *v); /* own CPU, at the thaw, clock running */
+/* Own CPU, at the thaw, before the clock runs; the TSC offset is the caller's. */
+void vcpu_restore(struct vcpu *v);
+const struct vcpu_state *vcpu_captured(const struct vcpu *v); /* boot CPU, while frozen */

@@ -89,7 +89,6 @@ void svm_handle_exit(struct vcpu *v)
 		return;
 	case VMEXIT_INTR:
 		irq_window();
-		s->timer = 0; /* may have been the timer's */
 		return;
 	case VMEXIT_NMI: /* taken through the host's IDT at STGI */
 		return;
@@ -100,7 +99,6 @@ void svm_handle_exit(struct vcpu *v)
 		s->step = true;
 		return;
 	case VMEXIT_HLT:
-		s->timer = 0; /* the wait arms it for itself */
 		exit_hlt(v, svm_insn_length(v, OP_HLT, 1));
 		return;
 	case VMEXIT_IRET:

@@ -48,10 +48,8 @@ void svm_run(struct vcpu *v, uint64_t deadline)
 	const struct vmcb *b = s->vmcb;
 	unsigned reason;
 
-	if (deadline != s->timer) {
+	if (deadline != this_cpu()->timer_deadline)
 		lapic_timer_arm(deadline);
-		s->timer = deadline;
-	}
 	svm_prepare_events(v);
 	enter(v, s);
 	reason = (uint32_t)b->exitcode;

@@ -162,7 +162,6 @@ int svm_load(struct vcpu *v, const struct vcpu_state *s)
 	svm_set_debugctl(sv, s->debugctl);
 	load_live(sv->vmcb, s);
 	load_events(v, s);
-	sv->timer = 0;
 	svm_flush(v);
 	sv->vmcb->clean = 0;
 	return 0;
@@ -178,7 +177,6 @@ void svm_scramble(struct vcpu *v)
 	b->eventinj = b->interrupt_shadow = b->tsc_offset = garbage;
 	b->clean = 0;
 	sv->nmi_masked = !sv->nmi_masked;
-	sv->timer = garbage;
 	write_dr0(garbage); /* the host's DR7 enables none of them */
 	write_dr1(garbage);
 	write_dr2(garbage);

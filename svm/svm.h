@@ -98,7 +98,6 @@ struct svm_vcpu {
 			     CR */
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa, host_pa; /* host_pa: this CPU's VMSAVE area */
-	uint64_t timer;		   /* host tick the LAPIC timer is armed for; 0: not known */
 	uint8_t windows;
 	uint8_t tpr;	   /* V_TPR at the last entry */
 	bool nmi_masked;   /* between an NMI and its IRET; the IRET intercept is on, or: */

@@ -101,7 +101,6 @@ void svm_reset(struct vcpu *v)
 	b->interrupt_shadow = 0;
 	v->event_pending = false;
 	s->step = s->step_done = false;
-	s->timer = 0;
 	svm_set_debugctl(s, 0);
 	svm_set_nmi_masked(s, false);
 	svm_set_windows(s, 0);
