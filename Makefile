@@ -129,6 +129,7 @@ $(B)/stasis.efi: $(EFI_OBJ)
 		{ echo "$@: $$size bytes, more than $(EFI_LIMIT)" >&2; exit 1; }
 
 # --- what tests run instead of, or before, an operating system ----------------------------------
+.SECONDEXPANSION:
 TEST_EFI := $(patsubst test/efi/%.c,$(B)/test/%.efi,$(wildcard test/efi/*.c))
 .PRECIOUS: $(B)/test/%.o
 $(B)/test/%.o: test/efi/%.c | $(STAMP)/packages
@@ -138,15 +139,19 @@ $(B)/test/%.efi: $(B)/test/%.o
 	$(SAY) EFI $@
 	$(call efi,$@,$<)
 
-# A test kernel has the shape of a bzImage: set-up sectors, then a flat image.
-TEST_KERNELS := $(patsubst test/kernel/%.c,$(B)/test/%.bzimage,$(filter-out test/kernel/kernel.c,$(wildcard test/kernel/*.c)))
+# A test kernel has the shape of a bzImage: set-up sectors, then a flat image. One source in test/kernel, or a folder of them there.
+KERNEL_COMMON := test/kernel/kernel.c test/kernel/efi.c test/kernel/start.S
+KERNEL_NAMES := $(basename $(notdir $(filter-out $(KERNEL_COMMON),$(wildcard test/kernel/*.c)))) \
+	$(patsubst test/kernel/%/,%,$(wildcard test/kernel/*/))
+TEST_KERNELS := $(KERNEL_NAMES:%=$(B)/test/%.bzimage)
 KERNEL_FLAGS := -O2 -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
-	-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -I.
-$(B)/test/%.bzimage: test/kernel/%.c test/kernel/kernel.c test/kernel/start.S test/kernel/kernel.ld test/kernel/kernel.h | $(STAMP)/packages
+	-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -I. -fshort-wchar -DGNU_EFI_USE_MS_ABI \
+	-isystem /usr/include/efi -isystem /usr/include/efi/x86_64
+$(B)/test/%.bzimage: $$(wildcard test/kernel/%.c test/kernel/%/*) $(KERNEL_COMMON) test/kernel/kernel.ld test/kernel/kernel.h | $(STAMP)/packages
 	$(SAY) KERNEL $@
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(KERNEL_FLAGS) $(WARN) -static -Wl,-T,test/kernel/kernel.ld -Wl,--build-id=none \
-		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@.elf $< test/kernel/kernel.c test/kernel/start.S
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@.elf $(filter %.c %.S,$^)
 	$(Q)objcopy -O binary $@.elf $@
 
 # --- host tests --------------------------------------------------------------------------------
@@ -158,7 +163,6 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 comma := ,
 build_line = $(shell sed -n '1$(comma)5s;^/\* build:\(.*\)\*/.*;\1;p' $(1))
 
-.SECONDEXPANSION:
 $(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(STAMP)/zydis $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)

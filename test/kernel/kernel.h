@@ -29,5 +29,6 @@ struct e820 {
 unsigned e820_count(void);
 const struct e820 *e820_entry(unsigned i);
 void power_off(void);
+extern uint64_t pml4[512], pdpt[512], pd[4 * 512]; /* page tables, start.S */
 
 void test_main(void); /* each test kernel's own */

@@ -1,13 +1,49 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A test kernel in the shape of a Linux bzImage: boot sector, set-up code for real-mode loaders, and a 32-bit entry point that
- * copies itself to its link address and goes on in long mode, identity-mapped, at kernel_main(boot_params).
+ * copies itself to its link address and goes on in long mode, identity-mapped, at kernel_main(boot_params). For firmware it is an
+ * EFI application, too (PE/COFF), so that it runs bare where a stock kernel does.
  */
 #define LINK_BASE 0x2000000
 #define STACK_TOP (kernel_stack + 65536)
 
+#define HEADERS     0x400       /* the image follows in the file, and in memory as a PE loader lays it out */
+#define OPTIONAL_HEADER_SIZE (pe_sections - pe_optional)
+
 	.section .setup, "ax"
 	.code16
+	.ascii "MZ"
+	.org 0x3c
+	.long pe_header
+pe_header:                      /* PE/COFF specification, "File Headers" */
+	.ascii "PE\0\0"
+	.word 0x8664            /* Machine: x86-64 */
+	.word 1                 /* NumberOfSections */
+	.long 0, 0, 0
+	.word OPTIONAL_HEADER_SIZE
+	.word 0x206             /* Characteristics: executable, no line numbers, no debug information */
+pe_optional:
+	.word 0x20b             /* PE32+ */
+	.byte 0, 0
+	.long image_size, 0, 0  /* SizeOfCode, of initialized and uninitialized data */
+	.long efi_entry - LINK_BASE + HEADERS
+	.long HEADERS           /* BaseOfCode */
+	.quad 0                 /* ImageBase */
+	.long 0x200, 0x200      /* SectionAlignment, FileAlignment */
+	.word 0, 0, 0, 0, 0, 0
+	.long 0
+	.long image_size + HEADERS
+	.long HEADERS           /* SizeOfHeaders */
+	.long 0
+	.word 10, 0             /* Subsystem: EFI application */
+	.quad 0, 0, 0, 0
+	.long 0, 6              /* NumberOfRvaAndSizes: all empty, nothing needs relocation */
+	.quad 0, 0, 0, 0, 0, 0
+pe_sections:
+	.ascii ".text\0\0\0"
+	.long image_size, HEADERS, image_size, HEADERS
+	.long 0, 0, 0
+	.long 0xe0000020        /* code, to execute, read and write */
 	.org 0x1f1
 	.byte 1                 /* setup_sects */
 	.word 0                 /* root_flags */
@@ -126,6 +162,59 @@ entry32:
 	lgdt gdtr
 	ljmp $0x08, $5f
 	.code64
+
+	/* Firmware: RCX the image's handle, RDX the system table; Microsoft's calling convention. The firmware's stack is good until
+	 * the kernel has its own. */
+efi_entry:
+	push %rbx
+	push %rsi
+	push %rdi
+	sub $0x30, %rsp
+	mov %rcx, %rbx
+	mov %rdx, %rsi
+	mov 0x60(%rdx), %rax    /* BootServices */
+	movq $LINK_BASE, 0x28(%rsp)
+	mov $2, %ecx            /* AllocateAddress */
+	mov $1, %edx            /* EfiLoaderCode */
+	mov $image_pages, %r8d
+	lea 0x28(%rsp), %r9
+	call *0x28(%rax)        /* AllocatePages */
+	test %rax, %rax
+	jnz 1f
+	mov %rsi, %rdx
+	lea entry32(%rip), %rsi
+	mov $LINK_BASE, %edi
+	mov $image_size, %ecx
+	rep movsb
+	mov $__bss_start, %edi
+	mov $__bss_end, %ecx
+	sub %edi, %ecx
+	xor %eax, %eax
+	rep stosb
+	mov %rbx, %rdi
+	mov %rdx, %rsi
+	mov $efi_start, %eax
+	call *%rax
+1:	add $0x30, %rsp
+	pop %rdi
+	pop %rsi
+	pop %rbx
+	ret
+
+	/* void efi_leave(boot_params): boot services are gone; page tables, descriptors and stack of the kernel's own */
+	.globl efi_leave
+efi_leave:
+	cli
+	mov %rdi, %rbx
+	mov $0x20, %eax
+	mov %rax, %cr4
+	mov $pml4, %eax
+	mov %rax, %cr3
+	lgdt gdtr
+	mov $STACK_TOP, %rsp
+	pushq $0x08
+	pushq $5f
+	lretq
 5:
 	mov $0x10, %eax
 	mov %eax, %ds
@@ -229,9 +318,10 @@ guard_escape:
 guard_rsp: .quad 0
 gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
 gdtr:	.word 23
-	.long gdt
+	.quad gdt
 	.bss
 	.balign 4096
+	.globl pml4, pdpt, pd
 pml4:	.skip 4096
 pdpt:	.skip 4096
 pd:	.skip 4096 * 4
