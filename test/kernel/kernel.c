@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "test/kernel/kernel.h"
-#include <stdarg.h>
 #include <stddef.h>
 
 #define COM1	      0x3f8
@@ -20,6 +19,7 @@ struct idt_gate {
 
 const uint8_t *boot_params;
 uint64_t interrupts[256];
+bool (*trap_hook)(struct trap_frame *f);
 extern uint64_t guard_rsp;
 extern const uint8_t stubs[];
 void guard_escape(int result) __attribute__((noreturn));
@@ -27,6 +27,11 @@ void kernel_main(const uint8_t *params);
 void trap(struct trap_frame *f);
 
 static struct idt_gate idt[256];
+extern struct idt_register boot_idtr;
+struct idt_register {
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed)) boot_idtr = {sizeof(idt) - 1, (uint64_t)idt};
 
 void *memset(void *p, int c, size_t n);
 void *memset(void *p, int c, size_t n)
@@ -65,11 +70,8 @@ static void put_string(const char *s)
 	}
 }
 
-void print(const char *f, ...)
+void vprint(const char *f, va_list ap)
 {
-	va_list ap;
-
-	va_start(ap, f);
 	for (; *f; f++) {
 		bool wide = false;
 
@@ -96,6 +98,14 @@ void print(const char *f, ...)
 				   *f == 'x' ? 16 : 10);
 		}
 	}
+}
+
+void print(const char *f, ...)
+{
+	va_list ap;
+
+	va_start(ap, f);
+	vprint(f, ap);
 	va_end(ap);
 }
 
@@ -166,6 +176,8 @@ static void eoi(void)
 
 void trap(struct trap_frame *f)
 {
+	if (trap_hook && trap_hook(f))
+		return;
 	if (f->vector >= 32 || f->vector == 2) {
 		interrupts[f->vector & 255]++;
 		if (f->vector != 2)
@@ -181,18 +193,13 @@ void trap(struct trap_frame *f)
 
 static void setup_idt(void)
 {
-	struct {
-		uint16_t limit;
-		uint64_t base;
-	} __attribute__((packed)) idtr = {sizeof(idt) - 1, (uint64_t)idt};
-
 	for (unsigned i = 0; i < 256; i++) {
 		uint64_t p = (uint64_t)(stubs + 16 * i);
 
 		idt[i] = (struct idt_gate){(uint16_t)p,		8, 0x8e00, (uint16_t)(p >> 16),
 					   (uint32_t)(p >> 32), 0};
 	}
-	asm volatile("lidt %0" : : "m"(idtr));
+	asm volatile("lidt %0" : : "m"(boot_idtr));
 }
 
 void power_off(void)

@@ -2,6 +2,7 @@
 /* What a test kernel has: one CPU in long mode, identity-mapped 4 GiB, COM1, a catch for
  * exceptions. Interrupts are off. */
 #pragma once
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "arch/x86_64/cpu.h"
@@ -15,10 +16,14 @@ extern const uint8_t *boot_params;
 extern uint64_t interrupts[256]; /* interrupts taken, by vector >= 32, and NMIs at 2; EOI is sent
 				    for them */
 
+/* Sees every interrupt and exception first; true: dealt with, EOI included. */
+extern bool (*trap_hook)(struct trap_frame *f);
+
 /* Run fn(arg); 0, or 1 + vector of the exception that ended it. */
 int guarded(void (*fn)(void *), void *arg);
 
 void print(const char *f, ...) __attribute__((format(printf, 1, 2))); /* %s %d %u %x %lx %lu */
+void vprint(const char *f, va_list ap);
 const char *option(const char *name); /* value of name=VALUE on the command line, NULL if absent */
 uint64_t option_number(const char *name, uint64_t otherwise);
 void serial_reset(void); /* the UART to a working state, whatever was done to it */
