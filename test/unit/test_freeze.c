@@ -27,6 +27,7 @@ static __thread unsigned self;
 static uint64_t shown;	   /* latest guest tick that any CPU has published, atomic */
 static bool stop;	   /* atomic */
 static bool stuck;	   /* CPU 1 does not look at its deadline, atomic */
+static uint64_t turns;	   /* of CPU 1, atomic */
 static uint64_t backwards; /* atomic */
 static uint64_t running;   /* guests that run, atomic */
 static uint64_t ran_frozen;
@@ -160,7 +161,11 @@ static void guest(struct vcpu *v)
 
 static void turn(struct vcpu *v)
 {
-	bool deaf = v->index == 1 && __atomic_load_n(&stuck, __ATOMIC_ACQUIRE);
+	bool deaf;
+
+	if (v->index == 1)
+		__atomic_fetch_add(&turns, 1, __ATOMIC_RELEASE);
+	deaf = v->index == 1 && __atomic_load_n(&stuck, __ATOMIC_ACQUIRE);
 
 	if (!deaf && ticks() - (uint64_t)v->cpu->tsc_skew >= freeze_deadline(v))
 		freeze_park(v);
@@ -301,9 +306,12 @@ static void cancelled(void)
 /* A CPU that does not park: the node runs on, and freezes again once it is back. */
 static void a_cpu_is_stuck(void)
 {
-	uint64_t n = freeze_total();
+	uint64_t n = freeze_total(), seen;
 
 	__atomic_store_n(&stuck, true, __ATOMIC_RELEASE);
+	seen = __atomic_load_n(&turns, __ATOMIC_ACQUIRE);
+	while (__atomic_load_n(&turns, __ATOMIC_ACQUIRE) < seen + 2) /* it has seen that */
+		sched_yield();
 	CHECK_EQ(freeze_now(), -ETIMEDOUT);
 	CHECK_EQ(freeze_state(), NODE_RUNNING);
 	CHECK_EQ(freeze_total(), n);
