@@ -6,6 +6,7 @@
  */
 #include "hv/cpuid.h"
 #include "arch/x86_64/arch.h"
+#include "hv/state.h"
 #include "hv/vcpu.h"
 
 #define B(n) (1u << (n))
@@ -261,6 +262,50 @@ void cpuid_setup(void)
 	vendor_amd = r.ecx == 0x444d4163 /* "cAMD" */ || r.ecx == 0x656e6975 /* "uine", Hygon */;
 	xsave_size_max = xsave_size(xcr0_host_max);
 	detect_features();
+}
+
+/* Sub-leaves looked at; more than there are do no harm. */
+#define DIGEST_SUBLEAVES 10
+
+/* What differs between CPUs of one machine, or from moment to moment. */
+static void leave_out(uint32_t leaf, struct cpuid *r)
+{
+	switch (leaf) {
+	case 0x1:
+		r->ebx &= 0x00ffffff; /* initial APIC ID */
+		break;
+	case 0xd:
+		r->ebx = 0; /* size for XCR0 as it is now */
+		break;
+	case 0xb: /* the machine's APIC IDs say it */
+	case 0x1f:
+	case 0x8000001e:
+		*r = (struct cpuid){0};
+		break;
+	default:
+		break;
+	}
+}
+
+uint32_t cpuid_digest(void)
+{
+	uint32_t crc = 0;
+
+	for (unsigned i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+		const struct leaf *l = &leaves[i];
+
+		for (uint32_t sub = 0; sub < DIGEST_SUBLEAVES; sub++) {
+			struct cpuid r = cpuid(l->leaf, sub);
+
+			r.eax &= l->eax;
+			r.ebx &= l->ebx;
+			r.ecx &= l->ecx;
+			r.edx &= l->edx;
+			leave_out(l->leaf, &r);
+			crc = crc32c(crc, &r, sizeof(r));
+		}
+	}
+	return crc;
 }
 
 bool cpuid_has(enum guest_feature f)

@@ -13,11 +13,6 @@
 #define CR0_PE	    (1ull << 0)
 #define CR4_OSXSAVE (1ull << 18)
 
-#define XCR0_X87    (1ull << 0)
-#define XCR0_SSE    (1ull << 1)
-#define XCR0_AVX    (1ull << 2)
-#define XCR0_AVX512 (7ull << 5)
-
 void vcpu_skip(struct vcpu *v, unsigned len)
 {
 	if (len == 0)
@@ -69,18 +64,6 @@ void exit_hlt(struct vcpu *v, unsigned len)
 	v->activity = VCPU_HLT;
 }
 
-/* SDM vol. 1, 13.3: which combinations XSETBV takes. */
-static bool xcr0_valid(uint64_t x)
-{
-	if ((x & ~xcr0_host_max) || !(x & XCR0_X87))
-		return false;
-	if ((x & XCR0_AVX) && !(x & XCR0_SSE))
-		return false;
-	if ((x & XCR0_AVX512) && ((x & XCR0_AVX512) != XCR0_AVX512 || !(x & XCR0_AVX)))
-		return false;
-	return true;
-}
-
 void exit_xsetbv(struct vcpu *v, unsigned len)
 {
 	uint64_t val = v->gpr[RDX] << 32 | (uint32_t)v->gpr[RAX];
@@ -92,7 +75,7 @@ void exit_xsetbv(struct vcpu *v, unsigned len)
 	}
 	vcpu_ops->get_segment(v, SEG_SS, &ss);
 	if (((vcpu_ops->get_cr(v, 0) & CR0_PE) && (ss.attr >> 5 & 3) != 0) ||
-	    (uint32_t)v->gpr[RCX] != 0 || !xcr0_valid(val)) {
+	    (uint32_t)v->gpr[RCX] != 0 || !fpu_xcr0_valid(val)) {
 		vcpu_inject_gp(v);
 		return;
 	}

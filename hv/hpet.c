@@ -8,7 +8,6 @@
  * stay on the grid of the first one.
  */
 #include "hv/hpet.h"
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include "hv/bus.h"
@@ -408,17 +407,35 @@ static int hpet_save(void *dev, struct state_writer *w)
 	return w->err;
 }
 
-static bool timer_valid(const struct hpet_timer *t)
+static void load_timer(struct hpet_timer *t, struct state_reader *r)
 {
-	unsigned route = route_of(t);
+	unsigned route;
 
-	return !(t->conf & ~(uint32_t)CONF_WRITABLE) &&
-	       (route == 0 || ROUTES_ALLOWED >> route & 1) &&
-	       (!(t->conf & VAL_SET) || t->conf & TYPE_PERIODIC) &&
-	       !((t->cmp | t->period) & ~width_mask(t));
+	t->conf = state_get32(r);
+	t->cmp = state_get64(r);
+	t->period = state_get64(r);
+	t->due = state_get64(r);
+	route = route_of(t);
+	state_require(r,
+		      !(t->conf & ~(uint32_t)CONF_WRITABLE) &&
+			      (route == 0 || ROUTES_ALLOWED >> route & 1) &&
+			      (!(t->conf & VAL_SET) || t->conf & TYPE_PERIODIC),
+		      "timer's conf");
+	state_require(r, !(t->cmp & ~width_mask(t)), "cmp: more than 32 bits in a 32-bit timer");
+	state_require(r, !(t->period & ~width_mask(t)),
+		      "period: more than 32 bits in a 32-bit timer");
 }
 
-static int hpet_load(void *dev, struct state_reader *r)
+/* Is the next match when the counter will show the comparator's value? None is to come if the
+ * counter is halted, and once 64 bits have matched. */
+static bool due_valid(const struct hpet *h, const struct hpet_timer *t)
+{
+	if (t->due == DUE_NEVER)
+		return !(h->conf & ENABLE_CNF) || !(t->conf & MODE32);
+	return h->conf & ENABLE_CNF && !((t->cmp - (h->counter + t->due)) & width_mask(t));
+}
+
+static void hpet_load(void *dev, struct state_reader *r)
 {
 	struct hpet h = {0};
 
@@ -427,21 +444,20 @@ static int hpet_load(void *dev, struct state_reader *r)
 	h.isr = state_get32(r);
 	h.counter = state_get64(r);
 	for (unsigned n = 0; n < TIMERS; n++) {
-		h.t[n].conf = state_get32(r);
-		h.t[n].cmp = state_get64(r);
-		h.t[n].period = state_get64(r);
-		h.t[n].due = state_get64(r);
-		if (!timer_valid(&h.t[n]))
-			return -EINVAL;
+		load_timer(&h.t[n], r);
+		state_require(r, due_valid(&h, &h.t[n]), "due: not when the comparator matches");
+		state_require(r, !(h.isr >> n & 1) || h.t[n].conf & INT_TYPE_LEVEL,
+			      "isr: of an edge-triggered timer");
 	}
-	if (!state_done(r) || h.conf & ~(uint32_t)(ENABLE_CNF | LEG_RT_CNF) || h.isr >> TIMERS)
-		return -EINVAL;
+	state_require(r, !(h.conf & ~(uint32_t)(ENABLE_CNF | LEG_RT_CNF)), "conf");
+	state_require(r, !(h.isr >> TIMERS), "isr");
+	if (!state_commit(r))
+		return;
 	hpet.conf = h.conf;
 	hpet.isr = h.isr;
 	hpet.counter = h.counter;
 	memcpy(hpet.t, h.t, sizeof(hpet.t));
 	arm(0);
-	return 0;
 }
 
 static void hpet_scramble(void *dev)

@@ -9,7 +9,6 @@
 #include "hv/platform.h"
 #include "hv/unit.h"
 #include "hv/vlapic.h"
-#include <errno.h>
 #include <string.h>
 
 #define WINDOW_SIZE 0x1000 /* decoded; all but these three reads as zero */
@@ -207,10 +206,9 @@ static bool entry_valid(uint64_t e)
 	       ((e & RTE_LEVEL) || !(e & RTE_REMOTE_IRR));
 }
 
-static int ioapic_load(void *dev, struct state_reader *r)
+static void ioapic_load(void *dev, struct state_reader *r)
 {
 	struct ioapic next;
-	bool valid = true;
 
 	(void)dev;
 	next.id = state_get32(r);
@@ -218,15 +216,16 @@ static int ioapic_load(void *dev, struct state_reader *r)
 	next.select = state_get8(r);
 	for (unsigned pin = 0; pin < GSI_COUNT; pin++) {
 		next.redirect[pin] = state_get64(r);
-		valid = valid && entry_valid(next.redirect[pin]);
+		state_require(r, entry_valid(next.redirect[pin]), "redirect");
 	}
-	if (!state_done(r) || !valid || (next.id & ~ID_MASK) || next.lines >> GSI_COUNT)
-		return -EINVAL;
+	state_require(r, !(next.id & ~ID_MASK), "id");
+	state_require(r, !(next.lines >> GSI_COUNT), "lines");
+	if (!state_commit(r))
+		return;
 	ioapic.id = next.id;
 	ioapic.lines = next.lines;
 	ioapic.select = next.select;
 	memcpy(ioapic.redirect, next.redirect, sizeof(next.redirect));
-	return 0;
 }
 
 static void ioapic_scramble(void *dev)

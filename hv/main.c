@@ -8,6 +8,7 @@
 #include "hv/cpuid.h"
 #include "hv/guest.h"
 #include "hv/log.h"
+#include "hv/machine.h"
 #include "hv/msr.h"
 #include "hv/platform.h"
 #include "hv/rtc.h"
@@ -61,6 +62,26 @@ static void create_vcpus(void)
 	for (unsigned i = 0; i < cpu_count(); i++)
 		if (cpu_get(i)->online)
 			vcpu_create(n++, cpu_get(i));
+}
+
+/* Units: the machine first, then its clock, its processors, its board. */
+static void describe_machine(void)
+{
+	static uint32_t apic_ids[CPUS_MAX];
+	static struct machine m = {.map = &map, .apic_ids = apic_ids};
+	struct cpuid vendor = cpuid(0, 0);
+	const uint32_t name[] = {vendor.ebx, vendor.edx, vendor.ecx};
+
+	for (unsigned i = 0; i < cpu_count(); i++)
+		if (cpu_get(i)->online)
+			apic_ids[m.cpus++] = cpu_get(i)->apic_id;
+	memcpy(m.vendor, name, sizeof(m.vendor));
+	memcpy(m.back_end, vcpu_ops->name, strlen(vcpu_ops->name));
+	m.signature = cpuid(1, 0).eax;
+	m.features = cpuid_digest();
+	m.xcr0 = xcr0_host_max;
+	machine_register(&m);
+	clock_unit_register();
 }
 
 static void build_memory(const struct handoff *h, void *tables)
@@ -164,6 +185,7 @@ void hv_main(const struct handoff *h)
 	err = vclock_init(&node_clock, tsc_hz(), node_host_ticks(), 0);
 	if (err)
 		panic("a TSC of %llu Hz is outside 50 MHz to 6 GHz", (unsigned long long)tsc_hz());
+	describe_machine();
 	create_vcpus();
 	build_board();
 	units_reset();

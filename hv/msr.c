@@ -175,26 +175,59 @@ static int mtrr_rd(struct vcpu *v, uint32_t msr, uint64_t *val)
 	return 0;
 }
 
+static bool mtrr_def_type_ok(uint64_t val)
+{
+	return !(val & ~MTRR_DEF_VALID) && mtrr_type_ok(val & 0xff);
+}
+
+static bool mtrr_fixed_ok(uint64_t val)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (!mtrr_type_ok(val >> (8 * i) & 0xff))
+			return false;
+	return true;
+}
+
+static bool mtrr_base_ok(uint64_t val)
+{
+	return !(val & ~(phys_mask() & ~0xf00ull)) && mtrr_type_ok(val & 0xff);
+}
+
+static bool mtrr_mask_ok(uint64_t val)
+{
+	return !(val & ~(phys_mask() & ~0x7ffull));
+}
+
+bool mtrr_valid(const struct mtrr_state *m)
+{
+	for (unsigned i = 0; i < sizeof(m->fixed) / sizeof(m->fixed[0]); i++)
+		if (!mtrr_fixed_ok(m->fixed[i]))
+			return false;
+	for (unsigned i = 0; i < MTRR_VAR; i++)
+		if (!mtrr_base_ok(m->base[i]) || !mtrr_mask_ok(m->mask[i]))
+			return false;
+	return mtrr_def_type_ok(m->def_type);
+}
+
 static int mtrr_wr(struct vcpu *v, uint32_t msr, uint64_t val)
 {
 	struct mtrr_state *m = v->mtrr;
 	unsigned n = (msr & 0xf) / 2;
 
 	if (msr == MSR_IA32_MTRR_DEF_TYPE) {
-		if ((val & ~MTRR_DEF_VALID) || !mtrr_type_ok(val & 0xff))
+		if (!mtrr_def_type_ok(val))
 			return -EINVAL;
 		m->def_type = val;
 	} else if (msr >= MSR_IA32_MTRR_FIX64K_00000) {
-		for (unsigned i = 0; i < 8; i++)
-			if (!mtrr_type_ok(val >> (8 * i) & 0xff))
-				return -EINVAL;
+		if (!mtrr_fixed_ok(val))
+			return -EINVAL;
 		m->fixed[fixed_index(msr)] = val;
 	} else if (msr & 1) {
-		if (val & ~(phys_mask() & ~0x7ffull))
+		if (!mtrr_mask_ok(val))
 			return -EINVAL;
 		m->mask[n] = val;
 	} else {
-		if ((val & ~(phys_mask() & ~0xf00ull)) || !mtrr_type_ok(val & 0xff))
+		if (!mtrr_base_ok(val))
 			return -EINVAL;
 		m->base[n] = val;
 	}

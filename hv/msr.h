@@ -68,3 +68,5 @@ struct mtrr_state {
 	uint64_t def_type, fixed[11], base[8], mask[8];
 };
 void mtrr_reset(struct mtrr_state *m);
+/* Could the guest have written all of it? */
+bool mtrr_valid(const struct mtrr_state *m);

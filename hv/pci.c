@@ -284,10 +284,10 @@ static int pci_save(void *dev, struct state_writer *w)
 }
 
 /* Read one function's bytes, and take them if `commit`. */
-static bool load_function(struct state_reader *r, struct pci_function *f, bool commit)
+static void load_function(struct state_reader *r, struct pci_function *f, bool commit)
 {
-	if (state_get8(r) != f->devfn || state_get32(r) != get32(f->config + PCI_VENDOR_ID))
-		return false;
+	state_expect(r, state_get8(r), f->devfn, "devfn");
+	state_expect(r, state_get32(r), get32(f->config + PCI_VENDOR_ID), "vendor and device");
 	for (unsigned b = 0; b < f->config_size; b++) {
 		uint8_t v, mask = byte_mask(f, b);
 
@@ -297,36 +297,37 @@ static bool load_function(struct state_reader *r, struct pci_function *f, bool c
 		if (commit)
 			f->config[b] = (uint8_t)((f->config[b] & ~mask) | (v & mask));
 		/* a scrambled byte keeps its fixed bits, so they can be compared */
-		else if ((v ^ f->config[b]) & ~mask)
-			return false;
+		else
+			state_expect(r, v & ~mask, f->config[b] & ~mask, "fixed bits");
 	}
-	return true;
 }
 
-static bool load_functions(struct state_reader *r, bool commit)
+static void load_functions(struct state_reader *r, bool commit)
 {
 	for (unsigned i = 0; i < PCI_FUNCTIONS; i++) {
-		if (functions[i] && !load_function(r, functions[i], commit))
-			return false;
+		if (functions[i])
+			load_function(r, functions[i], commit);
 	}
-	return state_done(r);
 }
 
-static int pci_load(void *dev, struct state_reader *r)
+static void pci_load(void *dev, struct state_reader *r)
 {
 	uint32_t addr = state_get32(r), n = state_get32(r);
 	struct state_reader again = *r;
 
 	(void)dev;
-	if (addr & ~ADDRESS_WRITABLE || n != function_count() || !load_functions(r, false))
-		return -EINVAL;
+	state_require(r, !(addr & ~ADDRESS_WRITABLE), "address");
+	if (!state_expect(r, n, function_count(), "number of functions"))
+		return;
+	load_functions(r, false);
+	if (!state_commit(r))
+		return;
 	address = addr;
-	(void)load_functions(&again, true);
+	load_functions(&again, true);
 	for (unsigned i = 0; i < PCI_FUNCTIONS; i++) {
 		if (functions[i])
 			update_bars(functions[i]);
 	}
-	return 0;
 }
 
 static void pci_scramble(void *dev)

@@ -13,7 +13,6 @@
 #include "hv/platform.h"
 #include "hv/unit.h"
 #include "hv/vlapic.h"
-#include <errno.h>
 #include <string.h>
 
 #define CASCADE 2 /* master's input from the slave */
@@ -349,8 +348,7 @@ static int pic_save(void *dev, struct state_writer *w)
 	return w->err;
 }
 
-/* False: an unknown flag. */
-static bool chip_load(struct i8259 *c, struct state_reader *r)
+static void chip_load(struct i8259 *c, struct state_reader *r)
 {
 	uint8_t b[10];
 
@@ -370,31 +368,38 @@ static bool chip_load(struct i8259 *c, struct state_reader *r)
 			    .smm = b[9] & 8,
 			    .read_isr = b[9] & 16,
 			    .poll = b[9] & 32};
-	return !(b[9] & 0xc0);
+	state_require(r, !(b[9] & 0xc0), "flags");
 }
 
-static bool chip_valid(const struct i8259 *c, uint8_t elcr)
+static void chip_check(const struct i8259 *c, uint8_t elcr, struct state_reader *r)
 {
-	/* A level-triggered input's request is its wire. */
-	return !(c->elcr & ~elcr) && !(c->base & 7) && c->lowest < 8 && c->init <= INIT_ICW4 &&
-	       !(c->icw1 & ~(ICW1_IC4 | ICW1_SNGL)) && (c->irr & c->elcr) == (c->lines & c->elcr);
+	state_require(r, !(c->elcr & ~elcr), "elcr");
+	state_require(r, !(c->base & 7), "base");
+	state_require(r, c->lowest < 8, "lowest");
+	state_require(r, c->init <= INIT_ICW4, "init");
+	state_require(r, !(c->icw1 & ~(ICW1_IC4 | ICW1_SNGL)), "icw1");
+	state_require(r, (c->irr & c->elcr) == (c->lines & c->elcr),
+		      "irr: a level-triggered input's request is its wire");
 }
 
-static int pic_load(void *dev, struct state_reader *r)
+static void pic_load(void *dev, struct state_reader *r)
 {
 	struct i8259 next[2];
-	bool valid = true;
 
 	(void)dev;
-	for (unsigned i = 0; i < 2; i++)
-		valid = chip_load(&next[i], r) && chip_valid(&next[i], elcr_mask[i]) && valid;
-	/* The master's request from the slave is a wire between them. */
-	if (!state_done(r) || !valid || (next[0].irr >> CASCADE & 1) != (request(&next[1]) >= 0))
-		return -EINVAL;
+	for (unsigned i = 0; i < 2; i++) {
+		chip_load(&next[i], r);
+		chip_check(&next[i], elcr_mask[i], r);
+		if (r->refused || r->err)
+			return;
+	}
+	state_require(r, (next[0].irr >> CASCADE & 1) == (request(&next[1]) >= 0),
+		      "irr: the master's request from the slave is the wire between them");
+	if (!state_commit(r))
+		return;
 	memcpy(pic.chip, next, sizeof(next));
 	/* No edge for the LAPICs: they have their own state of LINT0. */
 	__atomic_store_n(&pic.intr, settle(), __ATOMIC_RELEASE);
-	return 0;
 }
 
 static void pic_scramble(void *dev)

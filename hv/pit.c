@@ -6,7 +6,6 @@
  * 1193182 Hz since virtual time 0. Channel 0 drives ISA IRQ 0; its edges lie on the grid of the
  * load tick, however late they are delivered.
  */
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include "hv/bus.h"
@@ -525,22 +524,34 @@ static int pit_save(void *dev, struct state_writer *w)
 }
 
 /* Can a channel be in this state? Ticks are bounded so that no difference of two overflows. */
-static bool channel_valid(const struct channel *c)
+static void check_channel(const struct channel *c, struct state_reader *r)
 {
-	if (c->control > 0x3f || rw_of(c) == RW_LATCH || c->gate > 1 || c->phase > RUNNING ||
-	    c->null_count > 1 || c->write_msb > 1 || c->read_msb > 1 || c->latched > 2 ||
-	    c->status_latched > 1)
-		return false;
-	if (c->count > 65536 || c->next_count > 65536 || (!c->count && c->phase != IDLE) ||
-	    (c->next_count && (c->phase != RUNNING || (!periodic(c) && !triggered(c)))))
-		return false;
-	if (c->phase == PAUSED && (periodic(c) || triggered(c) || c->load < 0))
-		return false;
-	return c->load >= -PIT_TICKS_MAX && c->load <= PIT_TICKS_MAX && c->next_at >= 0 &&
-	       c->next_at <= PIT_TICKS_MAX && (!c->next_count || c->next_at >= c->load);
+	bool may_wait = periodic(c) || triggered(c);
+
+	state_require(r, c->control <= 0x3f && rw_of(c) != RW_LATCH, "control");
+	state_require(r, c->gate <= 1, "gate");
+	state_require(r, c->null_count <= 1 && c->write_msb <= 1 && c->read_msb <= 1, "null_count");
+	state_require(r, c->latched <= 2 && c->status_latched <= 1, "latched");
+	state_require(r, c->count <= 65536 && (c->count || c->phase == IDLE), "count");
+	state_require(r, c->next_count <= 65536, "next_count");
+	state_require(r, !c->next_count || (c->phase == RUNNING && may_wait), "next_count");
+	state_require(r, c->phase <= RUNNING && (c->phase != PAUSED || !may_wait), "phase");
+	state_require(
+		r, c->load >= (c->phase == PAUSED ? 0 : -PIT_TICKS_MAX) && c->load <= PIT_TICKS_MAX,
+		"load");
+	state_require(r, c->next_at >= 0 && c->next_at <= PIT_TICKS_MAX, "next_at");
+	state_require(r, !c->next_count || c->next_at >= c->load, "next_at");
 }
 
-static int pit_load(void *dev, struct state_reader *r)
+/* Edges lie on the channel's grid; none is to come only if there is no grid, or its end is past. */
+static bool edge_valid(const struct channel *c, int64_t edge)
+{
+	if (edge == EDGE_NONE)
+		return c->phase != RUNNING || !periodic(c);
+	return next_edge(c, edge) == edge;
+}
+
+static void pit_load(void *dev, struct state_reader *r)
 {
 	struct channel ch[3] = {0};
 	uint8_t port61;
@@ -555,14 +566,19 @@ static int pit_load(void *dev, struct state_reader *r)
 		ch[i].next_count = state_get32(r);
 		ch[i].load = (int64_t)state_get64(r);
 		ch[i].next_at = (int64_t)state_get64(r);
-		if (!channel_valid(&ch[i]) || (i < 2 && !ch[i].gate))
-			return -EINVAL;
+		check_channel(&ch[i], r);
+		state_require(r, i == 2 || ch[i].gate, "gate: only channel 2's can be low");
 	}
 	port61 = state_get8(r);
 	edge = (int64_t)state_get64(r);
-	if (!state_done(r) || port61 & ~(P61_GATE2 | P61_SPEAKER | P61_CHECKS) ||
-	    ch[2].gate != (port61 & P61_GATE2) || edge < 0)
-		return -EINVAL;
+	state_require(r, !(port61 & ~(P61_GATE2 | P61_SPEAKER | P61_CHECKS)), "port61");
+	state_require(r, ch[2].gate == (port61 & P61_GATE2),
+		      "gate: channel 2's is bit 0 of port 61h");
+	state_require(r, edge >= 0, "edge");
+	/* the rest is sound, or this could divide by 0 */
+	state_require(r, r->refused || edge_valid(&ch[0], edge), "edge: channel 0 has none there");
+	if (!state_commit(r))
+		return;
 	for (unsigned i = 0; i < 3; i++)
 		pit.ch[i] = ch[i];
 	pit.port61 = port61;
@@ -570,7 +586,6 @@ static int pit_load(void *dev, struct state_reader *r)
 	/* Armed even under legacy replacement (the HPET may be loaded later): it finds out when it
 	 * fires. */
 	vtimer_arm(&pit.timer, edge_deadline());
-	return 0;
 }
 
 static void pit_scramble(void *dev)

@@ -3,7 +3,6 @@
  * ACPI fixed hardware: PM1a event and control blocks, and the PM timer (ACPI 6.4, 4.8.3). Always in
  * ACPI mode; the only sleeping state is S5.
  */
-#include <errno.h>
 #include <stddef.h>
 #include "hv/bus.h"
 #include "hv/irq.h"
@@ -48,20 +47,27 @@ static uint64_t ticks_at(vns_t t)
 	return rate_ns_to_cycles(t.v, PM_HZ);
 }
 
+/* The next overflow, if somebody wants it. */
+static void wait(void)
+{
+	vns_t next = VNS_NEVER;
+
+	if (pm.en & TMR_STS && !(pm.sts & TMR_STS))
+		next.v = rate_cycles_to_ns_up((pm.halves + 1) << PM_MSB, PM_HZ);
+	vtimer_arm(&pm.timer, next);
+}
+
 /* Notice the timer's overflow, drive the SCI, and wait for the next overflow if somebody wants it.
  */
 static void update(vns_t now)
 {
 	uint64_t halves = ticks_at(now) >> PM_MSB;
-	vns_t next = VNS_NEVER;
 
 	if (halves != pm.halves)
 		pm.sts |= TMR_STS;
 	pm.halves = halves;
 	irq_set(SCI_IRQ, pm.sts & pm.en & PM1_MASK);
-	if (pm.en & TMR_STS && !(pm.sts & TMR_STS))
-		next.v = rate_cycles_to_ns_up((halves + 1) << PM_MSB, PM_HZ);
-	vtimer_arm(&pm.timer, next);
+	wait();
 }
 
 static void pm_fire(struct vtimer *t, vns_t now)
@@ -129,26 +135,26 @@ static int pm_save(void *dev, struct state_writer *w)
 	state_put16(w, pm.en);
 	state_put16(w, pm.cnt);
 	state_put64(w, pm.halves);
-	state_put64(w, pm.timer.deadline.v);
 	return w->err;
 }
 
-static int pm_load(void *dev, struct state_reader *r)
+static void pm_load(void *dev, struct state_reader *r)
 {
 	uint16_t sts = state_get16(r), en = state_get16(r), cnt = state_get16(r);
 	uint64_t halves = state_get64(r);
-	vns_t deadline = {state_get64(r)};
 
 	(void)dev;
-	if (!state_done(r) || sts & ~(PM1_MASK | BM_STS | WAK_STS) || en & ~PM1_MASK ||
-	    cnt & ~CNT_WRITABLE)
-		return -EINVAL;
+	state_require(r, !(sts & ~(PM1_MASK | BM_STS | WAK_STS)), "sts");
+	state_require(r, !(en & ~PM1_MASK), "en");
+	state_require(r, !(cnt & ~CNT_WRITABLE), "cnt");
+	state_require(r, halves <= ticks_at(VNS_NEVER) >> PM_MSB, "halves");
+	if (!state_commit(r))
+		return;
 	pm.sts = sts;
 	pm.en = en;
 	pm.cnt = cnt;
 	pm.halves = halves;
-	vtimer_arm(&pm.timer, deadline);
-	return 0;
+	wait();
 }
 
 static void pm_scramble(void *dev)
@@ -166,7 +172,7 @@ static const struct bus_region pm_ports = {.name = "acpi pm",
 					   .read = pm_read,
 					   .write = pm_write};
 static const struct unit pm_unit = {.name = "pm",
-				    .version = 1,
+				    .version = 2,
 				    .reset = pm_reset,
 				    .save = pm_save,
 				    .load = pm_load,

@@ -4,7 +4,6 @@
  * controller, and the reset control register. Nothing here reaches hardware; a port that is not
  * listed anywhere reads all-ones.
  */
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include "hv/bus.h"
@@ -114,7 +113,7 @@ static int ports_save(void *dev, struct state_writer *w)
 	return w->err;
 }
 
-static int ports_load(void *dev, struct state_reader *r)
+static void ports_load(void *dev, struct state_reader *r)
 {
 	struct ports n;
 
@@ -122,10 +121,10 @@ static int ports_load(void *dev, struct state_reader *r)
 	n.post = state_get8(r);
 	n.port92 = state_get8(r);
 	n.cf9 = state_get8(r);
-	if (!state_done(r) || n.port92 & ~(PORT92_RESET | PORT92_A20) || n.cf9 & ~CF9_WRITABLE)
-		return -EINVAL;
-	ports = n;
-	return 0;
+	state_require(r, !(n.port92 & ~(PORT92_RESET | PORT92_A20)), "port92");
+	state_require(r, !(n.cf9 & ~CF9_WRITABLE), "cf9");
+	if (state_commit(r))
+		ports = n;
 }
 
 static void ports_scramble(void *dev)

@@ -8,7 +8,6 @@
  * the time is what stands in the registers.
  */
 #include "hv/rtc.h"
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include "hv/bus.h"
@@ -56,6 +55,7 @@ enum {
 };
 enum { A_UIP = 1 << 7, A_DV = 7 << 4, A_DV_32K = 2 << 4, A_RS = 15 };
 enum { B_SET = 1 << 7, B_SQWE = 1 << 3, B_DM = 1 << 2, B_24H = 1 << 1 };
+#define REG_D_VALUE 0x80					   /* VRT: the battery is good */
 enum { F_IRQ = 1 << 7, F_P = 1 << 6, F_A = 1 << 5, F_U = 1 << 4 }; /* REG_C; the enables in REG_B */
 #define F_ALL (F_P | F_A | F_U)
 
@@ -438,9 +438,10 @@ static int rtc_save(void *dev, struct state_writer *w)
 	return w->err;
 }
 
-static int rtc_load(void *dev, struct state_reader *r)
+static void rtc_load(void *dev, struct state_reader *r)
 {
 	struct rtc n = {0};
+	uint8_t flags;
 
 	(void)dev;
 	state_get(r, n.cmos, sizeof(n.cmos));
@@ -450,14 +451,21 @@ static int rtc_load(void *dev, struct state_reader *r)
 	n.last = state_get64(r);
 	n.seconds = (int64_t)state_get64(r);
 	n.at = state_get64(r);
-	if (!state_done(r) || n.cmos[REG_A] & A_UIP || n.cmos[REG_C] & ~(F_IRQ | F_ALL) ||
-	    n.cmos[REG_D] != 0x80 || n.index >= CMOS_SIZE || n.wday_shift > 6 ||
-	    n.phase >= NSEC_PER_SEC || n.last >> 60 || n.at > SECONDS_MAX ||
-	    n.seconds < -SECONDS_MAX || n.seconds > SECONDS_MAX)
-		return -EINVAL;
+	flags = n.cmos[REG_C] & F_ALL;
+	state_require(r, !(n.cmos[REG_A] & A_UIP), "register A");
+	state_require(r, n.cmos[REG_C] == (flags | (flags & n.cmos[REG_B] ? F_IRQ : 0)),
+		      "register C");
+	state_require(r, n.cmos[REG_D] == REG_D_VALUE, "register D");
+	state_require(r, n.index < CMOS_SIZE, "index");
+	state_require(r, n.wday_shift < 7, "wday_shift");
+	state_require(r, n.phase < NSEC_PER_SEC, "phase");
+	state_require(r, !(n.last >> 60), "last");
+	state_require(r, n.at <= SECONDS_MAX, "at");
+	state_require(r, n.seconds >= -SECONDS_MAX && n.seconds <= SECONDS_MAX, "seconds");
+	if (!state_commit(r))
+		return;
 	memcpy(&rtc, &n, offsetof(struct rtc, timer));
 	vtimer_arm(&rtc.timer, time_of(next_event()));
-	return 0;
 }
 
 static void rtc_scramble(void *dev)
@@ -508,7 +516,7 @@ void rtc_init(struct vtimerq *q, uint64_t unix_seconds)
 	rtc.seconds = (int64_t)(unix_seconds % SECONDS_MAX);
 	rtc.cmos[REG_A] = A_DV_32K | 6; /* 1024 Hz */
 	rtc.cmos[REG_B] = B_24H;
-	rtc.cmos[REG_D] = 0x80;	    /* VRT: the battery is good */
+	rtc.cmos[REG_D] = REG_D_VALUE;
 	rtc.cmos[EQUIPMENT] = 0x02; /* a coprocessor */
 	put(BASE_MEMORY, 640, 2);
 	rtc_set_memory(0, 0);

@@ -40,17 +40,21 @@ static int fail(struct roundtrip_result *r, const char *what)
 
 static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second, size_t size)
 {
+	static char text[STATE_TEXT_MAX];
+	struct state_fault fault;
 	size_t again;
 	int err;
 
 	if (save(first, size, &r->bytes) != 0)
 		return fail(r, "save: the image does not fit");
 	scramble_all();
-	err = units_load(first, r->bytes, r->section);
+	err = units_load(first, r->bytes, &fault);
 	if (err) {
 		/* the live state is garbage now: the guest can't go on */
 		node_guest_reset("selftest: its state could not be loaded");
-		return fail(r, state_strerror(err));
+		state_describe(&fault, text, sizeof(text));
+		memcpy(r->section, fault.name, sizeof(fault.name));
+		return fail(r, text);
 	}
 	if (save(second, size, &again) != 0 || again != r->bytes ||
 	    memcmp(first, second, again) != 0)

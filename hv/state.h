@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * State images: a versioned sequence of checksummed sections. Layout in docs/state-format.md; all
- * fields little-endian.
- *
- *   header   magic "STASISST", u32 version, u32 section count, u64 total bytes, u32 crc32c of the
- * header's first 24 bytes, u32 0 section  name[16], u32 version, u32 crc32c of the payload, u64
- * payload bytes, u32 crc32c of the 32 bytes before, u32 0, payload, zero padding to 8 bytes Errors
- * are sticky: after one, getters give 0 and putters do nothing. Pure; survives any bytes.
+ * State images: a versioned sequence of checksummed sections, little-endian; layout in
+ * docs/state-format.md. Errors are sticky: after one, getters give 0 and putters do nothing. Pure;
+ * the reader survives any bytes and never changes them.
  */
 #pragma once
 #include <stdbool.h>
@@ -25,34 +21,52 @@ struct state_writer {
 		  */
 };
 
+enum state_error {
+	STATE_OK = 0,
+	STATE_END = 1, /* no more sections */
+	STATE_TRUNCATED = -1000,
+	STATE_MAGIC,
+	STATE_IMAGE_VERSION,
+	STATE_CHECKSUM,
+	STATE_UNKNOWN_SECTION,
+	STATE_SECTION_VERSION,
+	STATE_SECTION_SIZE,
+	STATE_MISSING_SECTION,
+	STATE_DUPLICATE_SECTION,
+	STATE_CONTENT, /* a value that this machine can't have */
+};
+
+/* What is wrong with an image, and where; `has` and `wants` as the error needs them. */
+struct state_fault {
+	int err;
+	uint32_t section;	   /* number of the section, from 1; 0: the image's header */
+	char name[STATE_NAME_LEN]; /* its name; empty: not known */
+	const char *field;	   /* STATE_CONTENT: what was refused; else NULL */
+	bool numbers;		   /* `has` and `wants` say more */
+	uint64_t has, wants;
+};
+#define STATE_TEXT_MAX 256
+/* One line in plain words, with the section's name. */
+void state_describe(const struct state_fault *f, char *text, size_t size);
+
 struct state_reader { /* one section's payload */
 	const uint8_t *buf;
 	size_t size, pos;
-	uint32_t version;
+	uint32_t version, section;
 	char name[STATE_NAME_LEN];
-	int err; /* 0 or -EINVAL: read past the end */
+	bool look;	     /* state_commit() says no: only find out whether all is well */
+	int err;	     /* 0 or -EINVAL: read past the end */
+	const char *refused; /* the first value that was refused */
+	bool numbers;
+	uint64_t has, wants;
 };
 
 struct state_image {
 	const uint8_t *buf;
-	size_t size, pos;
+	size_t size, pos; /* bytes that are there */
+	uint64_t total;	  /* bytes that should be there */
 	uint32_t sections, seen;
-};
-
-enum state_error { /* negative results of state_open/state_next; state_strerror says what is wrong
-		      in words */
-		   STATE_OK = 0,
-		   STATE_END = 1, /* no more sections */
-		   STATE_TRUNCATED = -1000,
-		   STATE_MAGIC,
-		   STATE_IMAGE_VERSION,
-		   STATE_CHECKSUM,
-		   STATE_UNKNOWN_SECTION,
-		   STATE_SECTION_VERSION,
-		   STATE_SECTION_SIZE,
-		   STATE_MISSING_SECTION,
-		   STATE_DUPLICATE_SECTION,
-		   STATE_CONTENT, /* a value that no machine can have */
+	struct state_fault fault;
 };
 
 void state_writer_init(struct state_writer *w, void *buf, size_t size);
@@ -65,14 +79,21 @@ void state_put16(struct state_writer *w, uint16_t v);
 void state_put32(struct state_writer *w, uint32_t v);
 void state_put64(struct state_writer *w, uint64_t v);
 
+/* A state_error; if it is negative, img->fault says more. */
 int state_open(struct state_image *img, const void *buf, size_t size);
-int state_next(struct state_image *img,
-	       struct state_reader *r); /* checks header and payload checksums */
+/* The same; checks the checksums of header and payload. */
+int state_next(struct state_image *img, struct state_reader *r);
 void state_get(struct state_reader *r, void *p, size_t n);
 uint8_t state_get8(struct state_reader *r);
 uint16_t state_get16(struct state_reader *r);
 uint32_t state_get32(struct state_reader *r);
 uint64_t state_get64(struct state_reader *r);
-bool state_done(const struct state_reader *r); /* no error and nothing left over */
-const char *state_strerror(int err);
+/* Refuse the section unless this holds; `field` (a literal) names the value, or says what is wrong
+ * with it. Returns `holds`. The first refusal counts. */
+bool state_require(struct state_reader *r, bool holds, const char *field);
+bool state_expect(struct state_reader *r, uint64_t has, uint64_t wants, const char *field);
+/* Everything is read, nothing was refused: what was read may be taken now. */
+bool state_commit(struct state_reader *r);
+/* What became of the section: true, or a fault. */
+bool state_loaded(const struct state_reader *r, struct state_fault *f);
 uint32_t crc32c(uint32_t crc, const void *p, size_t n); /* software; start with 0 */

@@ -75,61 +75,92 @@ int units_save(struct state_writer *w)
 	return 0;
 }
 
-/* Finds every unit's section and checks what can be checked from outside, before anything is
- * changed. */
-static int find_sections(const void *image, size_t size, struct state_reader *section, char *bad)
+static struct state_reader section[UNITS_MAX]; /* by unit; no `buf`: not found */
+
+static void note(struct state_fault *f, int err, const char *name, uint32_t number)
+{
+	if (f->err) /* the first one counts */
+		return;
+	*f = (struct state_fault){.err = err, .section = number};
+	memcpy(f->name, name, sizeof(f->name));
+}
+
+static void take_section(const struct state_reader *r, struct state_fault *f)
+{
+	int i = unit_index(r->name);
+
+	if (i < 0) {
+		note(f, STATE_UNKNOWN_SECTION, r->name, r->section);
+	} else if (section[i].buf) {
+		note(f, STATE_DUPLICATE_SECTION, r->name, r->section);
+	} else {
+		section[i] = *r;
+		if (r->version != units[i]->version && !f->err) {
+			note(f, STATE_SECTION_VERSION, r->name, r->section);
+			f->has = r->version;
+			f->wants = units[i]->version;
+		}
+	}
+}
+
+/* The image's structure, to its end. *f: what is wrong with its set of sections. */
+static int find_sections(const void *image, size_t size, struct state_fault *f)
 {
 	struct state_image img;
 	struct state_reader r;
 	int err = state_open(&img, image, size);
 
-	if (err)
-		return err;
-	while ((err = state_next(&img, &r)) == STATE_OK) {
-		int i = unit_index(r.name);
-
-		memcpy(bad, r.name, STATE_NAME_LEN);
-		if (i < 0)
-			return STATE_UNKNOWN_SECTION;
-		if (section[i].buf)
-			return STATE_DUPLICATE_SECTION;
-		if (r.version != units[i]->version)
-			return STATE_SECTION_VERSION;
-		section[i] = r;
-		memset(bad, 0, STATE_NAME_LEN);
+	while (err == STATE_OK) {
+		err = state_next(&img, &r);
+		if (err == STATE_OK)
+			take_section(&r, f);
 	}
-	if (err != STATE_END)
+	if (err != STATE_END) {
+		*f = img.fault;
 		return err;
+	}
 	for (unsigned i = 0; i < count; i++) {
-		if (!section[i].buf) {
-			memcpy(bad, units[i]->name, STATE_NAME_LEN);
-			return STATE_MISSING_SECTION;
-		}
+		if (!section[i].buf)
+			note(f, STATE_MISSING_SECTION, units[i]->name, 0);
 	}
 	return STATE_OK;
 }
 
-int units_load(const void *image, size_t size, char bad[STATE_NAME_LEN])
+/* Would unit i take its section? */
+static bool looks_well(unsigned i, struct state_fault *f)
 {
-	static struct state_reader
-		section[UNITS_MAX]; /* too big for a hypervisor stack; one caller at a time */
-	int err;
+	struct state_reader r = section[i];
+
+	r.look = true;
+	units[i]->load(units[i]->dev, &r);
+	return state_loaded(&r, f);
+}
+
+int units_load(const void *image, size_t size, struct state_fault *f)
+{
+	struct state_fault set = {0};
 
 	memset(section, 0, sizeof(section));
-	memset(bad, 0, STATE_NAME_LEN);
-	err = find_sections(image, size, section, bad);
-	if (err)
-		return err;
+	*f = (struct state_fault){0};
+	if (find_sections(image, size, &set) != STATE_OK) {
+		*f = set;
+		return f->err;
+	}
+	/* another machine's image has other units: that it is another's is the better answer */
+	if (count && section[0].buf && section[0].version == units[0]->version && !looks_well(0, f))
+		return f->err;
+	if (set.err) {
+		*f = set;
+		return f->err;
+	}
 	for (unsigned i = 0; i < count; i++) {
-		const struct unit *u = units[i];
-
-		err = u->load(u->dev, &section[i]);
-		if (err) {
-			memcpy(bad, u->name, STATE_NAME_LEN);
-			return section[i].err || section[i].pos != section[i].size
-				       ? STATE_SECTION_SIZE
-				       : STATE_CONTENT;
-		}
+		if (!looks_well(i, f))
+			return f->err;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		units[i]->load(units[i]->dev, &section[i]);
+		if (!state_loaded(&section[i], f))
+			return f->err;
 	}
 	return STATE_OK;
 }

@@ -4,9 +4,10 @@
  * guest state outside RAM that does not live in a unit.
  *
  * Context: freeze/thaw/save/load/reset run on one CPU while every vCPU is parked; no lock is
- * needed. `save` writes the payload of one section (hv/state.h); `load` parses the whole payload
- * first and commits only what it can prove well-formed (-EINVAL otherwise, unit untouched). A
- * unit's timers are saved as virtual-time deadlines.
+ * needed. `save` writes the payload of one section (hv/state.h). `load` reads the whole payload,
+ * names what it refuses (state_require), and then takes over only if state_commit() says so; it
+ * must not refuse or take anything that depends on another unit's live state, for all sections are
+ * looked at before the first is taken. A unit's timers are saved as virtual-time deadlines.
  */
 #pragma once
 #include <stdint.h>
@@ -20,7 +21,7 @@ struct unit {
 	void (*freeze)(void *dev); /* may be NULL: nothing to do */
 	void (*thaw)(void *dev);   /* may be NULL */
 	int (*save)(void *dev, struct state_writer *w);
-	int (*load)(void *dev, struct state_reader *r);
+	void (*load)(void *dev, struct state_reader *r);
 	void (*scramble)(void *dev); /* selftest: overwrite the live state with garbage; must leave
 					it safe to `load` over */
 };
@@ -35,9 +36,8 @@ void units_freeze(void); /* in order of registration */
 void units_thaw(void);	 /* in reverse order */
 int units_save(struct state_writer *w);
 /*
- * Loads every section, in order of registration; all registered units must be present, unknown
- * sections are an error. Returns a state_error, *bad names the section (empty: the image as a
- * whole). Nothing was changed unless it is STATE_CONTENT or STATE_SECTION_SIZE with a name: then
- * the units before the named one have been loaded.
+ * Loads every section, in order of registration: all or nothing. Every registered unit must have
+ * one, unknown ones are an error. The unit registered first says which machine it is, and is asked
+ * first. STATE_OK or a state_error, and *f says more.
  */
-int units_load(const void *image, size_t size, char bad[STATE_NAME_LEN]);
+int units_load(const void *image, size_t size, struct state_fault *f);

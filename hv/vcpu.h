@@ -33,6 +33,7 @@ enum vcpu_activity { VCPU_ACTIVE, VCPU_HLT, VCPU_WAIT_SIPI, VCPU_SHUTDOWN };
 struct vcpu_state {
 	uint64_t gpr[NUM_GPR], rip, rflags;
 	uint64_t cr0, cr2, cr3, cr4, cr8, xcr0; /* as the guest reads them */
+	uint64_t cr0_mask, cr4_mask;		/* bits it reads from VMX's shadows; SVM: 0 */
 	uint64_t pdpte[4];
 	uint64_t dr[4], dr6, dr7;
 	struct vcpu_segment seg[NUM_SEG];
@@ -64,7 +65,6 @@ enum {
 	VCPU_REQ_DEADLINE = 1u << 3, /* look at its deadlines again */
 	VCPU_REQ_STOP = 1u << 4,     /* leave virtualization, halt the CPU (before a reset) */
 	VCPU_REQ_TSC = 1u << 5,	     /* rewrite the TSC offset */
-	VCPU_REQ_FLUSH = 1u << 6,    /* flush guest-physical mappings */
 	VCPU_REQ_SHUTDOWN = 1u << 7, /* the guest is finished: wait in the hypervisor for good */
 	VCPU_REQ_CONSOLE = 1u << 8,  /* boot CPU: console_poll has something to do */
 	VCPU_REQ_NODE = 1u << 9,     /* boot CPU: node_act has something to do */
@@ -111,6 +111,21 @@ struct vcpu {
 	char unit_name[STATE_NAME_LEN];
 };
 
+/* What must hold for a state, and which of its fields are to blame if it does not. */
+struct state_rule {
+	bool (*holds)(const struct vcpu_state *s);
+	const char *what;
+};
+/* The first rule that is broken, NULL: none. */
+static inline const char *state_rules(const struct state_rule *rule, size_t n,
+				      const struct vcpu_state *s)
+{
+	for (; n; n--, rule++)
+		if (!rule->holds(s))
+			return rule->what;
+	return NULL;
+}
+
 struct vcpu_ops {
 	bool keeps_hlt;	  /* HLT is not intercepted: the back end's own state says that the guest
 			     halts */
@@ -152,14 +167,15 @@ struct vcpu_ops {
 	void (*save)(
 		struct vcpu *v,
 		struct vcpu_state *s); /* fills all but tsc_adjust, xsave..., which vcpu.c does */
-	int (*load)(
-		struct vcpu *v,
-		const struct vcpu_state *s); /* -EINVAL if no entry could ever succeed with it */
+	/* What no entry could ever succeed with, in the section's terms; NULL: all is well. Any
+	 * CPU. */
+	const char *(*state_fault)(const struct vcpu_state *s);
+	int (*load)(struct vcpu *v,
+		    const struct vcpu_state *s); /* -EINVAL: state_fault, or the processor's no */
 	void (*scramble)(struct vcpu *v);
 	void (*flush)(struct vcpu *v); /* guest TLB and nested translations of this CPU */
 	void (*dump)(struct vcpu *v);  /* log the vendor's state block, for a panic */
 	const char *(*exit_name)(unsigned reason);
-	unsigned exit_count; /* number of reasons, for the counters */
 };
 
 extern const struct vcpu_ops *vcpu_ops; /* chosen at boot */
@@ -219,6 +235,7 @@ bool vcpu_serve_boot_cpu(struct vcpu *v);
 
 /* --- the node's clock (hv/clock.c) --- */
 extern struct vclock node_clock;
+void clock_unit_register(void); /* boot; the clock is set up (hv/clock_unit.c) */
 vns_t node_now(void);		/* virtual time now, this CPU (skew-corrected) */
 uint64_t node_ticks(void);	/* guest ticks with TSC_ADJUST 0, this CPU */
 uint64_t node_host_ticks(void); /* this CPU's TSC corrected to the boot CPU's */

@@ -4,7 +4,6 @@
 #include "hv/fmt.h"
 #include "hv/log.h"
 #include "hv/vlapic_internal.h"
-#include <errno.h>
 #include <string.h>
 
 #define REGS   64 /* registers of the page, 16 bytes apart */
@@ -86,21 +85,17 @@ static void parse(struct image *m, struct state_reader *r)
 		m->reg[i] = state_get32(r);
 }
 
-static bool registers_valid(const struct image *m)
+static void check_registers(const struct image *m, struct state_reader *r)
 {
 	bool x2 = m->base_msr & BASE_EXTD;
 
-	for (unsigned i = 0; i < REGS; i++) {
-		if (m->reg[i] & ~stateful(i * 16, x2))
-			return false;
-	}
-	if (m->reg[APIC_SVR / 16] & SVR_ENABLE)
-		return true;
-	for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 16) {
-		if (!(m->reg[lvt / 16] & LVT_MASKED))
-			return false;
-	}
-	return true;
+	for (unsigned i = 0; i < REGS; i++)
+		state_require(r, !(m->reg[i] & ~stateful(i * 16, x2)),
+			      "reg: a bit that is fixed or computed");
+	for (unsigned lvt = APIC_LVT_TIMER; lvt <= APIC_LVT_ERROR; lvt += 16)
+		state_require(r,
+			      m->reg[APIC_SVR / 16] & SVR_ENABLE || m->reg[lvt / 16] & LVT_MASKED,
+			      "reg: LVT not masked while the APIC is off");
 }
 
 static bool timer_valid(const struct image *m)
@@ -119,21 +114,26 @@ static bool timer_valid(const struct image *m)
 	}
 }
 
-static bool image_valid(const struct image *m, const struct vlapic *l)
+static void check_image(const struct image *m, const struct vlapic *l, struct state_reader *r)
 {
 	uint32_t lint0 = m->reg[APIC_LVT_LINT0 / 16];
 	bool lint0_level = (lint0 & LVT_LEVEL) && (lint0 >> 8 & 7) == DELIVERY_FIXED;
 
-	for (unsigned i = 0; i < 4; i++) {
-		if (m->pir_level[i] & ~m->pir[i])
-			return false;
-	}
-	return m->id == l->id && vlapic_base_legal(m->base_msr) &&
-	       !!(m->base_msr & BASE_BSP) == l->bsp && m->lint_edge <= 1 &&
-	       m->lint_remote_irr <= 1 && m->lint_remote_irr == !!(lint0 & LVT_REMOTE_IRR) &&
-	       (!m->lint_remote_irr || lint0_level) && !(m->errors & ~ERRORS) &&
-	       (!m->icr_x2_high || (m->base_msr & BASE_EXTD)) && !(m->pir[0] & 0xffff) &&
-	       registers_valid(m) && timer_valid(m);
+	state_expect(r, m->id, l->id, "id");
+	state_require(r, vlapic_base_legal(m->base_msr) && !!(m->base_msr & BASE_BSP) == l->bsp,
+		      "base");
+	state_require(r, m->lint_edge <= 1, "lint_edge");
+	state_require(r,
+		      m->lint_remote_irr == !!(lint0 & LVT_REMOTE_IRR) &&
+			      (!m->lint_remote_irr || lint0_level),
+		      "lint_remote_irr");
+	state_require(r, !(m->errors & ~ERRORS), "errors");
+	state_require(r, !m->icr_x2_high || m->base_msr & BASE_EXTD, "icr_high");
+	state_require(r, !(m->pir[0] & 0xffff), "pir");
+	for (unsigned i = 0; i < 4; i++)
+		state_require(r, !(m->pir_level[i] & ~m->pir[i]), "level");
+	check_registers(m, r);
+	state_require(r, timer_valid(m), "timer_deadline, tsc_deadline or TMICT");
 }
 
 static void commit(struct vlapic *l, const struct image *m)
@@ -160,16 +160,15 @@ static void commit(struct vlapic *l, const struct image *m)
 	vlapic_timer_load(l, (vns_t){m->timer_deadline}, m->tsc_deadline);
 }
 
-static int lapic_load(void *dev, struct state_reader *r)
+static void lapic_load(void *dev, struct state_reader *r)
 {
 	struct vlapic *l = dev;
 	struct image m;
 
 	parse(&m, r);
-	if (!state_done(r) || !image_valid(&m, l))
-		return -EINVAL;
-	commit(l, &m);
-	return 0;
+	check_image(&m, l, r);
+	if (state_commit(r))
+		commit(l, &m);
 }
 
 static void lapic_scramble(void *dev)

@@ -6,7 +6,6 @@
  * stays down. The line rate is not modelled: a divisor is only stored. As on a PC, OUT2 gates the
  * interrupt.
  */
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include "hv/bus.h"
@@ -181,13 +180,18 @@ static void transmit(uint8_t c)
 
 /* --- modem lines --- */
 
+static uint8_t modem_lines(uint8_t mcr)
+{
+	if (!(mcr & MCR_LOOP))
+		return MSR_LINE;
+	return (uint8_t)((mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) |
+			 (mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0));
+}
+
 static void set_modem_lines(void)
 {
-	uint8_t mcr = uart.reg.mcr, old = uart.reg.msr, lines = MSR_LINE, fell;
+	uint8_t old = uart.reg.msr, lines = modem_lines(uart.reg.mcr), fell;
 
-	if (mcr & MCR_LOOP)
-		lines = (uint8_t)((mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) |
-				  (mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0));
 	fell = old & ~lines & MSR_RI; /* TERI: trailing edge only */
 	uart.reg.msr = (uint8_t)(lines | (old & MSR_DELTAS) | ((old ^ lines) & MSR_LINE) >> 4 |
 				 (fell ? MSR_TERI : 0));
@@ -335,11 +339,12 @@ static void vuart_thaw(void *dev)
 	offer_room();
 }
 
+/* In the order in which it comes out; 0 behind. */
 static void save_fifo(struct state_writer *w, const struct fifo *f)
 {
-	state_put(w, f->data, sizeof(f->data));
-	state_put8(w, f->head);
 	state_put8(w, f->count);
+	for (unsigned i = 0; i < FIFO_SIZE; i++)
+		state_put8(w, i < f->count ? f->data[(f->head + i) % FIFO_SIZE] : 0);
 }
 
 static int vuart_save(void *dev, struct state_writer *w)
@@ -351,15 +356,16 @@ static int vuart_save(void *dev, struct state_writer *w)
 	return w->err;
 }
 
-static bool load_fifo(struct state_reader *r, struct fifo *f, unsigned limit)
+static void load_fifo(struct state_reader *r, struct fifo *f, unsigned limit, const char *field)
 {
-	state_get(r, f->data, sizeof(f->data));
-	f->head = state_get8(r);
 	f->count = state_get8(r);
-	return f->head < FIFO_SIZE && f->count <= limit;
+	state_get(r, f->data, sizeof(f->data));
+	state_require(r, f->count <= limit, field);
+	for (unsigned i = f->count; i < FIFO_SIZE; i++)
+		state_require(r, f->data[i] == 0, field);
 }
 
-static int vuart_load(void *dev, struct state_reader *r)
+static void vuart_load(void *dev, struct state_reader *r)
 {
 	struct vuart n = {0};
 	unsigned limit;
@@ -367,16 +373,24 @@ static int vuart_load(void *dev, struct state_reader *r)
 	(void)dev;
 	state_get(r, &n.reg, sizeof(n.reg));
 	limit = n.reg.fcr & FCR_ENABLE ? FIFO_SIZE : 1;
-	if (!load_fifo(r, &n.rx, limit) || !load_fifo(r, &n.tx, limit) || !state_done(r) ||
-	    n.reg.ier > 15 || n.reg.mcr & ~MCR_WRITABLE || n.reg.thri > 1 ||
-	    (n.reg.overrun & ~LSR_OE) || n.reg.fcr & ~(FCR_ENABLE | FCR_TRIGGER))
-		return -EINVAL;
+	state_require(r, n.reg.ier <= 15, "ier");
+	state_require(r, !(n.reg.mcr & ~MCR_WRITABLE), "mcr");
+	state_require(r,
+		      !(n.reg.fcr & ~(FCR_ENABLE | FCR_TRIGGER)) &&
+			      (!n.reg.fcr || n.reg.fcr & FCR_ENABLE),
+		      "fcr");
+	state_require(r, (n.reg.msr & ~MSR_DELTAS) == modem_lines(n.reg.mcr), "msr");
+	state_require(r, !(n.reg.overrun & ~LSR_OE), "overrun");
+	state_require(r, n.reg.thri <= 1, "thri");
+	load_fifo(r, &n.rx, limit, "rx");
+	load_fifo(r, &n.tx, limit, "tx");
+	if (!state_commit(r))
+		return;
 	uart.reg = n.reg;
 	uart.rx = n.rx;
 	uart.tx = n.tx;
 	uart.rx_refused =
 		true; /* whether the console keeps a byte is not the guest's state: ask it */
-	return 0;
 }
 
 static void vuart_scramble(void *dev)
@@ -386,7 +400,7 @@ static void vuart_scramble(void *dev)
 }
 
 static const struct unit vuart_unit = {.name = "uart",
-				       .version = 1,
+				       .version = 2,
 				       .reset = vuart_reset,
 				       .thaw = vuart_thaw,
 				       .save = vuart_save,

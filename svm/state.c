@@ -150,7 +150,7 @@ int svm_load(struct vcpu *v, const struct vcpu_state *s)
 {
 	struct svm_vcpu *sv = svm_of(v);
 
-	if (!svm_state_valid(s))
+	if (svm_state_fault(s))
 		return -EINVAL;
 	/* only the processor knows which bits it takes; nothing else has been changed yet */
 	if (live_spec_ctrl() && wrmsr_safe(MSR_IA32_SPEC_CTRL, s->spec_ctrl) != 0)

@@ -19,24 +19,63 @@
 	(1u << 0 | 1u << 1 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8 | 0x1fu << 10 | 0xfu << 16 | \
 	 1u << 21 | 7u << 28)
 
-static bool control_valid(const struct vcpu_state *s)
+static bool cr0(const struct vcpu_state *s)
 {
-	bool pg = s->cr0 & CR0_PG, lme = s->efer & EFER_LME, lma = s->efer & EFER_LMA;
-
-	if ((s->cr0 & ~CR0_VALID) || (pg && !(s->cr0 & CR0_PE)) ||
-	    ((s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD)))
-		return false;
-	if ((s->cr4 & ~svm.cr4_valid) || (s->efer & ~svm.efer_valid) || s->cr3 >> svm.phys_bits)
-		return false;
-	if (lma != (lme && pg) || (lma && !(s->cr4 & CR4_PAE)) || (!lma && (s->cr4 & CR4_PCIDE)))
-		return false;
-	if ((s->cr4 & CR4_CET) && !(s->cr0 & CR0_WP))
-		return false;
-	return s->cr8 <= 15 && svm_pat_valid(s->pat) && s->xss == 0 && !(s->debugctl & ~3ull) &&
-	       !(s->dr6 >> 32) && !(s->dr7 >> 32) && s->tsc_aux <= UINT32_MAX;
+	return !(s->cr0 & ~CR0_VALID) && !((s->cr0 & CR0_PG) && !(s->cr0 & CR0_PE)) &&
+	       !((s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD)) && !s->cr0_mask;
 }
 
-static bool segments_valid(const struct vcpu_state *s)
+static bool cr3(const struct vcpu_state *s)
+{
+	return !(s->cr3 >> svm.phys_bits);
+}
+
+static bool cr4(const struct vcpu_state *s)
+{
+	bool lma = s->efer & EFER_LMA;
+
+	if ((lma && !(s->cr4 & CR4_PAE)) || (!lma && (s->cr4 & CR4_PCIDE)) ||
+	    ((s->cr4 & CR4_CET) && !(s->cr0 & CR0_WP)))
+		return false;
+	return !(s->cr4 & ~svm.cr4_valid) && !s->cr4_mask;
+}
+
+static bool efer(const struct vcpu_state *s)
+{
+	bool lma = s->efer & EFER_LMA;
+
+	return !(s->efer & ~svm.efer_valid) && lma == ((s->efer & EFER_LME) && (s->cr0 & CR0_PG));
+}
+
+static bool debug_registers(const struct vcpu_state *s)
+{
+	return !(s->dr6 >> 32) && !(s->dr7 >> 32) && !(s->debugctl & ~3ull);
+}
+
+static bool pat(const struct vcpu_state *s)
+{
+	return svm_pat_valid(s->pat);
+}
+
+static bool system_calls(const struct vcpu_state *s)
+{
+	return svm_canonical(s->lstar) && svm_canonical(s->cstar) &&
+	       svm_canonical(s->kernel_gs_base);
+}
+
+static bool flags(const struct vcpu_state *s)
+{
+	if ((s->rflags & ~RFLAGS_VALID) || !(s->rflags & RFLAGS_FIXED))
+		return false;
+	return !(s->rflags & RFLAGS_VM) || (!(s->efer & EFER_LMA) && (s->cr0 & CR0_PE));
+}
+
+static bool non_register_state(const struct vcpu_state *s)
+{
+	return !(s->interruptibility & ~(SHADOW_BITS | NMI_BIT)) && !s->pending_debug;
+}
+
+static bool segments(const struct vcpu_state *s)
 {
 	const struct vcpu_segment *cs = &s->seg[SEG_CS];
 	bool lma = s->efer & EFER_LMA;
@@ -53,7 +92,7 @@ static bool segments_valid(const struct vcpu_state *s)
 	       svm_canonical(s->idtr.base);
 }
 
-static bool event_valid(const struct vcpu_state *s)
+static bool event(const struct vcpu_state *s)
 {
 	unsigned vector = s->idt_vectoring & 0xff;
 	unsigned type = s->idt_vectoring >> EVENT_TYPE_SHIFT & EVENT_TYPE_MASK;
@@ -74,14 +113,21 @@ static bool event_valid(const struct vcpu_state *s)
 	}
 }
 
-bool svm_state_valid(const struct vcpu_state *s)
+const char *svm_state_fault(const struct vcpu_state *s)
 {
-	if ((s->rflags & ~RFLAGS_VALID) || !(s->rflags & RFLAGS_FIXED))
-		return false;
-	if ((s->rflags & RFLAGS_VM) && ((s->efer & EFER_LMA) || !(s->cr0 & CR0_PE)))
-		return false;
-	if ((s->interruptibility & ~(SHADOW_BITS | NMI_BIT)) || s->pending_debug)
-		return false;
-	return control_valid(s) && segments_valid(s) && event_valid(s) && svm_canonical(s->lstar) &&
-	       svm_canonical(s->cstar) && svm_canonical(s->kernel_gs_base);
+	static const struct state_rule rules[] = {
+		{cr0, "cr0"},
+		{cr3, "cr3"},
+		{cr4, "cr4"},
+		{efer, "efer"},
+		{debug_registers, "dr6, dr7 or debugctl"},
+		{pat, "pat"},
+		{system_calls, "lstar, cstar or kernel_gs_base"},
+		{flags, "rflags"},
+		{segments, "seg, gdtr or idtr"},
+		{non_register_state, "interruptibility or pending_debug"},
+		{event, "event"},
+	};
+
+	return state_rules(rules, sizeof(rules) / sizeof(rules[0]), s);
 }

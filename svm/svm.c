@@ -168,10 +168,10 @@ const struct vcpu_ops svm_ops = {
 	.step_trap = svm_step_trap,
 	.set_tsc_offset = svm_set_tsc_offset,
 	.save = svm_save,
+	.state_fault = svm_state_fault,
 	.load = svm_load,
 	.scramble = svm_scramble,
 	.flush = svm_flush,
 	.dump = svm_dump,
 	.exit_name = svm_exit_name,
-	.exit_count = SVM_REASONS,
 };

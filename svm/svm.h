@@ -188,7 +188,7 @@ void svm_flush(struct vcpu *v);
 void svm_save(struct vcpu *v, struct vcpu_state *s);
 int svm_load(struct vcpu *v, const struct vcpu_state *s);
 void svm_scramble(struct vcpu *v);
-bool svm_state_valid(const struct vcpu_state *s);
+const char *svm_state_fault(const struct vcpu_state *s);
 
 /* dump.c */
 void svm_dump(struct vcpu *v);

@@ -8,13 +8,23 @@
 _Static_assert(HZ_MAX <= RATE_MAX_HZ, "remainders must fit 64 bits");
 _Static_assert(NSEC_PER_SEC == RATE_SECOND, "one second");
 
-int vclock_init(struct vclock *c, uint64_t hz, uint64_t host, uint64_t guest_ticks)
+bool vclock_rate_valid(uint64_t hz)
 {
-	if (hz < HZ_MIN || hz > HZ_MAX)
-		return -ERANGE;
+	return hz >= HZ_MIN && hz <= HZ_MAX;
+}
+
+void vclock_restore(struct vclock *c, uint64_t hz, uint64_t guest_ticks)
+{
 	c->hz = hz;
 	c->max_ns = rate_cycles_to_ns(UINT64_MAX, hz);
 	c->stopped = guest_ticks;
+}
+
+int vclock_init(struct vclock *c, uint64_t hz, uint64_t host, uint64_t guest_ticks)
+{
+	if (!vclock_rate_valid(hz))
+		return -ERANGE;
+	vclock_restore(c, hz, guest_ticks);
 	c->running = false;
 	vclock_start(c, host);
 	return 0;

@@ -36,8 +36,11 @@ int vclock_init(struct vclock *c, uint64_t hz, uint64_t host, uint64_t guest_tic
 void vclock_stop(struct vclock *c, uint64_t host);
 /* Go on at host tick `host` from where the clock stands. */
 void vclock_start(struct vclock *c, uint64_t host);
-/* Set the guest ticks of a stopped clock (load of a state image). */
+/* Set the guest ticks of a stopped clock. */
 void vclock_set(struct vclock *c, uint64_t guest_ticks);
+bool vclock_rate_valid(uint64_t hz);
+/* The same, and what the guest's nanoseconds are counted by: a state image's. `hz` is valid. */
+void vclock_restore(struct vclock *c, uint64_t hz, uint64_t guest_ticks);
 
 /* Guest ticks at host tick `host` (the standing value when stopped). */
 uint64_t vclock_ticks(const struct vclock *c, uint64_t host);

@@ -31,36 +31,57 @@ static bool code_64(const struct vcpu_state *s)
 	return long_mode(s) && (s->seg[SEG_CS].attr & SEG_ATTR_L);
 }
 
-static bool control_registers(const struct vcpu_state *s)
+static bool cr0(const struct vcpu_state *s)
 {
-	const uint64_t efer_valid = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-	bool pg = s->cr0 & CR0_PG;
-
-	if ((s->cr0 >> 32) || (pg && !(s->cr0 & CR0_PE)) ||
+	if ((s->cr0 >> 32) || ((s->cr0 & CR0_PG) && !(s->cr0 & CR0_PE)) ||
 	    ((s->cr0 & CR0_NW) && !(s->cr0 & CR0_CD)))
 		return false;
-	if ((s->cr0 & ~(CR0_CD | CR0_NW)) & ~vmx_caps.cr0_fixed1)
-		return false;
-	if ((s->cr4 & ~vmx_cr4_allowed()) || (s->cr3 >> vmx_caps.phys_bits) || s->cr8 > 15)
-		return false;
-	if ((s->efer & ~efer_valid) || long_mode(s) != (pg && (s->efer & EFER_LME)))
-		return false;
+	return !((s->cr0 & ~(CR0_CD | CR0_NW)) & ~vmx_caps.cr0_fixed1) &&
+	       s->cr0_mask == vmx_cr0_mask();
+}
+
+static bool cr3(const struct vcpu_state *s)
+{
+	return !(s->cr3 >> vmx_caps.phys_bits);
+}
+
+static bool cr4(const struct vcpu_state *s)
+{
 	if (long_mode(s) ? !(s->cr4 & CR4_PAE) : (s->cr4 & CR4_PCIDE) != 0)
 		return false;
-	if (pg && !long_mode(s) && (s->cr4 & CR4_PAE))
+	return !(s->cr4 & ~vmx_cr4_allowed()) && s->cr4_mask == vmx_cr4_mask();
+}
+
+static bool efer(const struct vcpu_state *s)
+{
+	return !(s->efer & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) &&
+	       long_mode(s) == ((s->cr0 & CR0_PG) && (s->efer & EFER_LME));
+}
+
+static bool pdpte(const struct vcpu_state *s)
+{
+	if ((s->cr0 & CR0_PG) && !long_mode(s) && (s->cr4 & CR4_PAE))
 		for (unsigned i = 0; i < 4; i++)
 			if (!vmx_pdpte_valid(s->pdpte[i]))
 				return false;
 	return true;
 }
 
-static bool msrs(const struct vcpu_state *s)
+static bool debug_registers(const struct vcpu_state *s)
 {
-	return vmx_pat_valid(s->pat) && !(s->debugctl & ~DEBUGCTL_BTF) && s->xss == 0 &&
-	       !(s->sysenter_cs >> 32) && vmx_canonical(s->sysenter_esp) &&
+	return !(s->dr6 >> 32) && !(s->dr7 >> 32) && !(s->debugctl & ~DEBUGCTL_BTF);
+}
+
+static bool pat(const struct vcpu_state *s)
+{
+	return vmx_pat_valid(s->pat);
+}
+
+static bool system_calls(const struct vcpu_state *s)
+{
+	return !(s->sysenter_cs >> 32) && vmx_canonical(s->sysenter_esp) &&
 	       vmx_canonical(s->sysenter_eip) && vmx_canonical(s->lstar) &&
-	       vmx_canonical(s->cstar) && vmx_canonical(s->kernel_gs_base) && !(s->sfmask >> 32) &&
-	       !(s->tsc_aux >> 32) && !(s->dr6 >> 32) && !(s->dr7 >> 32);
+	       vmx_canonical(s->cstar) && vmx_canonical(s->kernel_gs_base) && !(s->sfmask >> 32);
 }
 
 static bool limit_fits(const struct vcpu_segment *seg)
@@ -183,8 +204,7 @@ static bool non_register_state(const struct vcpu_state *s)
 {
 	uint32_t shadow = s->interruptibility & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS);
 
-	if (s->activity > VCPU_SHUTDOWN ||
-	    (s->interruptibility & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS | BLOCKING_BY_NMI)))
+	if ((s->interruptibility & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS | BLOCKING_BY_NMI)))
 		return false;
 	if (shadow == (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS) ||
 	    ((shadow & BLOCKING_BY_STI) && !(s->rflags & RFLAGS_IF)))
@@ -227,8 +247,22 @@ static bool event(const struct vcpu_state *s)
 	}
 }
 
-bool vmx_state_enterable(const struct vcpu_state *s)
+const char *vmx_state_fault(const struct vcpu_state *s)
 {
-	return control_registers(s) && msrs(s) && segments(s) && instruction_pointer(s) &&
-	       non_register_state(s) && event(s);
+	static const struct state_rule rules[] = {
+		{cr0, "cr0"},
+		{cr3, "cr3"},
+		{cr4, "cr4"},
+		{efer, "efer"},
+		{pdpte, "pdpte"},
+		{debug_registers, "dr6, dr7 or debugctl"},
+		{pat, "pat"},
+		{system_calls, "lstar to kernel_gs_base, or sysenter"},
+		{instruction_pointer, "rip or rflags"},
+		{segments, "seg, gdtr or idtr"},
+		{non_register_state, "activity, interruptibility or pending_debug"},
+		{event, "event"},
+	};
+
+	return state_rules(rules, sizeof(rules) / sizeof(rules[0]), s);
 }

@@ -25,6 +25,17 @@ uint64_t vmx_cr4_allowed(void)
 	return CR4_OFFERED & vmx_caps.cr4_fixed1;
 }
 
+/* What the guest reads from the shadow, and whose changes are exits. */
+uint64_t vmx_cr0_mask(void)
+{
+	return CR0_NE | CR0_NW | CR0_CD;
+}
+
+uint64_t vmx_cr4_mask(void)
+{
+	return ~vmx_cr4_allowed() | CR4_MCE;
+}
+
 bool vmx_canonical(uint64_t addr)
 {
 	return (uint64_t)((int64_t)(addr << 16) >> 16) == addr;
@@ -54,14 +65,14 @@ uint64_t vmx_get_cr(struct vcpu *v, unsigned cr)
 	(void)v;
 	switch (cr) {
 	case 0:
-		mask = CR0_NE | CR0_NW | CR0_CD;
+		mask = vmx_cr0_mask();
 		return (vmread(GUEST_CR0) & ~mask) | (vmread(CR0_READ_SHADOW) & mask);
 	case 2:
 		return read_cr2();
 	case 3:
 		return vmread(GUEST_CR3);
 	case 4:
-		mask = ~vmx_cr4_allowed() | CR4_MCE;
+		mask = vmx_cr4_mask();
 		return (vmread(GUEST_CR4) & ~mask) | (vmread(CR4_READ_SHADOW) & mask);
 	default:
 		return 0;

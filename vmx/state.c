@@ -153,6 +153,8 @@ void vmx_save(struct vcpu *v, struct vcpu_state *s)
 	s->cr2 = vmx_get_cr(v, 2);
 	s->cr3 = vmx_get_cr(v, 3);
 	s->cr4 = vmx_get_cr(v, 4);
+	s->cr0_mask = vmx_cr0_mask();
+	s->cr4_mask = vmx_cr4_mask();
 	s->efer = vmx_get_efer(v);
 	for (unsigned i = 0; i < 4; i++)
 		s->pdpte[i] = vmx_get_pdpte(v, i);
@@ -223,7 +225,7 @@ int vmx_load(struct vcpu *v, const struct vcpu_state *s)
 	struct vmx_vcpu *x = to_vmx(v);
 
 	/* SPEC_CTRL is first: the one value that only the processor can judge */
-	if (!vmx_state_enterable(s) || load_live_msrs(s) != 0)
+	if (vmx_state_fault(s) || load_live_msrs(s) != 0)
 		return -EINVAL;
 	memcpy(v->gpr, s->gpr, sizeof(v->gpr));
 	v->rip = s->rip;

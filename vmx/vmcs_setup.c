@@ -203,8 +203,8 @@ int vmx_create(struct vcpu *v)
 	setup_controls(v, x);
 	setup_host(v->cpu);
 	setup_msrs();
-	vmwrite(CR0_GUEST_HOST_MASK, CR0_NE | CR0_NW | CR0_CD);
-	vmwrite(CR4_GUEST_HOST_MASK, ~vmx_cr4_allowed() | CR4_MCE);
+	vmwrite(CR0_GUEST_HOST_MASK, vmx_cr0_mask());
+	vmwrite(CR4_GUEST_HOST_MASK, vmx_cr4_mask());
 	vmx_apicv_mode(v);
 	/* this VPID may have translations of whoever ran VT-x before us */
 	vmx_flush(v);

@@ -111,10 +111,10 @@ const struct vcpu_ops vmx_ops = {
 	.step_trap = vmx_step_trap,
 	.set_tsc_offset = set_tsc_offset,
 	.save = vmx_save,
+	.state_fault = vmx_state_fault,
 	.load = vmx_load,
 	.scramble = vmx_scramble,
 	.flush = vmx_flush,
 	.dump = vmx_dump,
 	.exit_name = vmx_exit_name,
-	.exit_count = VMX_REASON_COUNT,
 };

@@ -183,13 +183,15 @@ void vmx_write_cr4(uint64_t guest);
 void vmx_write_efer(uint64_t efer); /* with the matching "IA-32e mode guest" entry control */
 int vmx_get_msr(struct vcpu *v, uint32_t msr, uint64_t *val);
 int vmx_set_msr(struct vcpu *v, uint32_t msr, uint64_t val);
+uint64_t vmx_cr0_mask(void);
+uint64_t vmx_cr4_mask(void);
 bool vmx_canonical(uint64_t addr);
 bool vmx_pat_valid(uint64_t pat);
 bool vmx_pdpte_valid(uint64_t pdpte);
 
 /* --- check.c --- */
-bool vmx_state_enterable(const struct vcpu_state *s); /* SDM vol. 3, "Checks on the Guest State
-							 Area", and what the guest can't have */
+/* SDM vol. 3, "Checks on the Guest State Area", and what the guest can't have */
+const char *vmx_state_fault(const struct vcpu_state *s);
 
 /* --- state.c --- */
 void vmx_write_registers(struct vcpu *v); /* RIP, RFLAGS, RSP from struct vcpu to the VMCS */

@@ -151,13 +151,17 @@ void uart_set_room_hook(void (*room)(void)); /* called when a full ring has room
  * They nest. */
 void fpu_begin(void);
 void fpu_end(void);
-extern uint64_t xcr0_host_max; /* what CPUID.0DH offers, less what we hide */
-size_t fpu_save_size(void);    /* bytes of XSAVE area for xcr0_host_max; <= 4096 checked at boot */
+extern uint64_t xcr0_host_max;	       /* what CPUID.0DH offers, less what we hide */
+bool fpu_xcr0_valid(uint64_t x);       /* would XSETBV take it (SDM vol. 1, 13.3)? */
+uint64_t fpu_xcr0(uint64_t otherwise); /* the live one; a CPU without XSAVE has none */
+size_t fpu_save_size(void); /* bytes of XSAVE area for xcr0_host_max; <= 4096 checked at boot */
 /* All of xcr0_host_max, standard format; area 64-byte aligned. XCR0 is guest_xcr0 afterwards, in
  * the others too. */
 void fpu_save(void *area, uint64_t guest_xcr0);
 void fpu_scramble(uint64_t guest_xcr0); /* selftest: fill the live extended state with a pattern */
-/* -EINVAL if the area is malformed (XRSTOR would fault). */
+/* What XRSTOR would not fault on (SDM vol. 1, 13.8.1), with no bits that no save of ours sets. */
+bool fpu_valid(const void *area);
+/* -EINVAL if the area is not valid. */
 int fpu_load(const void *area, uint64_t guest_xcr0);
 
 /* --- the end (reset.c, panic.c) --- */

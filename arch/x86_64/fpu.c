@@ -9,9 +9,10 @@
 #include "arch/x86_64/internal.h"
 #include "hv/log.h"
 
-#define XCR0_X87 (1ull << 0)
-#define XCR0_SSE (1ull << 1)
-#define XCR0_AVX (1ull << 2)
+#define XCR0_X87    (1ull << 0)
+#define XCR0_SSE    (1ull << 1)
+#define XCR0_AVX    (1ull << 2)
+#define XCR0_AVX512 (7ull << 5)
 /* x87, SSE, AVX, AVX-512, PKRU. Neither MPX (3, 4) nor AMX (17, 18): design. CET and PT are under
  * IA32_XSS. */
 #define XCR0_KNOWN 0x2e7ull
@@ -53,37 +54,30 @@ static void save(struct xsave_area *a)
 	a->xstate_bv = XCR0_X87 | XCR0_SSE;
 }
 
+/* `insn` with the area as its operand; -EINVAL in err if it faulted */
+#define RESTORE(insn, a, err)                                      \
+	asm volatile("1:\t" insn " %1\n"                           \
+		     "2:\n\t"                                      \
+		     ".pushsection .text.fixup, \"ax\"\n"          \
+		     "3:\tmovl %2, %0\n\t"                         \
+		     "jmp 2b\n\t"                                  \
+		     ".popsection\n\t"                             \
+		     ".pushsection .extable, \"a\"\n\t"            \
+		     ".quad 1b, 3b\n\t"                            \
+		     ".popsection"                                 \
+		     : "+r"(err)                                   \
+		     : "m"(*(a)), "i"(-EINVAL), "a"(~0u), "d"(~0u) \
+		     : "memory")
+
 /* XRSTOR or FXRSTOR; -EINVAL if it faulted, which leaves the registers undefined */
 static int restore(const struct xsave_area *a)
 {
 	int err = 0;
 
 	if (has_xsave)
-		asm volatile("1:\txrstor64 %1\n"
-			     "2:\n\t"
-			     ".pushsection .text.fixup, \"ax\"\n"
-			     "3:\tmovl %2, %0\n\t"
-			     "jmp 2b\n\t"
-			     ".popsection\n\t"
-			     ".pushsection .extable, \"a\"\n\t"
-			     ".quad 1b, 3b\n\t"
-			     ".popsection"
-			     : "+r"(err)
-			     : "m"(*a), "i"(-EINVAL), "a"(~0u), "d"(~0u)
-			     : "memory");
+		RESTORE("xrstor64", a, err);
 	else
-		asm volatile("1:\tfxrstor64 %1\n"
-			     "2:\n\t"
-			     ".pushsection .text.fixup, \"ax\"\n"
-			     "3:\tmovl %2, %0\n\t"
-			     "jmp 2b\n\t"
-			     ".popsection\n\t"
-			     ".pushsection .extable, \"a\"\n\t"
-			     ".quad 1b, 3b\n\t"
-			     ".popsection"
-			     : "+r"(err)
-			     : "m"(*a), "i"(-EINVAL)
-			     : "memory");
+		RESTORE("fxrstor64", a, err);
 	return err;
 }
 
@@ -106,9 +100,26 @@ void fpu_save(void *area, uint64_t guest_xcr0)
 	set_xcr0(guest_xcr0);
 }
 
-/* What XRSTOR would fault on (SDM vol. 1, 13.8.1), and bits that no save of ours sets. */
-static bool well_formed(const struct xsave_area *a)
+uint64_t fpu_xcr0(uint64_t otherwise)
 {
+	return has_xsave ? xgetbv(0) : otherwise;
+}
+
+bool fpu_xcr0_valid(uint64_t x)
+{
+	if ((x & ~xcr0_host_max) || !(x & XCR0_X87))
+		return false;
+	if ((x & XCR0_AVX) && !(x & XCR0_SSE))
+		return false;
+	if ((x & XCR0_AVX512) && ((x & XCR0_AVX512) != XCR0_AVX512 || !(x & XCR0_AVX)))
+		return false;
+	return true;
+}
+
+bool fpu_valid(const void *area)
+{
+	const struct xsave_area *a = area;
+
 	if ((uint64_t)a % 64 != 0 || a->mxcsr & ~mxcsr_mask)
 		return false;
 	if (a->xstate_bv & ~xcr0_host_max || a->xcomp_bv != 0)
@@ -123,7 +134,7 @@ int fpu_load(const void *area, uint64_t guest_xcr0)
 {
 	int err;
 
-	if (!well_formed(area))
+	if (!fpu_valid(area))
 		return -EINVAL;
 	set_xcr0(xcr0_host_max);
 	err = restore(area);

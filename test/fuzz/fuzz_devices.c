@@ -7,26 +7,12 @@
  * then change nothing, or leave a board that stands the same treatment.
  */
 #include <stddef.h>
+#include "test/fuzz/fuzz.h"
 #include "test/unit/board.h"
 #include "hv/pci.h"
 
 #define FIRES_PER_FLOOR 5 /* PIT and three HPET timers at 20 us, and the RTC */
 #define FLOOR_NS	20000
-#define REQUIRE(c)	((c) ? (void)0 : panic("%s:%d: %s\n", __FILE__, __LINE__, #c))
-
-struct input {
-	const uint8_t *p, *end;
-};
-
-static uint64_t take(struct input *in, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n--)
-		v = v << 8 | (in->p < in->end ? *in->p++ : 0);
-	return v;
-}
-
 static const uint16_t ports[] = {
 	0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,	 0x80,	0x92,  0xb2,  0xed,  0x60,
 	0x64,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x600, 0x602, 0x604,
@@ -61,43 +47,42 @@ static void start_board(void)
 	REQUIRE(pci_add(&card) == 0);
 }
 
-static void access_port(struct input *in, bool write)
+static void access_port(bool write)
 {
-	uint16_t port = ports[take(in, 1) % (sizeof(ports) / sizeof(ports[0]))];
-	unsigned size = 1u << take(in, 1) % 3;
+	uint16_t port = ports[take(1) % (sizeof(ports) / sizeof(ports[0]))];
+	unsigned size = 1u << take(1) % 3;
 
 	if (write)
-		bus_io_write(port, size, (uint32_t)take(in, size));
+		bus_io_write(port, size, (uint32_t)take(size));
 	else
 		(void)bus_io_read(port, size);
 }
 
-static void access_mmio(struct input *in, bool write)
+static void access_mmio(bool write)
 {
-	unsigned where = (unsigned)take(in, 1), size = 1u << where % 4;
-	gpa_t gpa = {where & 0x80 ? ECAM_BASE + take(in, 3) % ECAM_SIZE
-				  : HPET_BASE + take(in, 2) % 0x400};
+	unsigned where = (unsigned)take(1), size = 1u << where % 4;
+	gpa_t gpa = {where & 0x80 ? ECAM_BASE + take(3) % ECAM_SIZE : HPET_BASE + take(2) % 0x400};
 
 	if (where & 0x40)
 		gpa.v &= ~3ull;
 	if (write)
-		bus_mmio_write(gpa, size, take(in, size));
+		bus_mmio_write(gpa, size, take(size));
 	else
 		(void)bus_mmio_read(gpa, size);
 }
 
-static void pass_time(struct input *in)
+static void pass_time(void)
 {
-	uint64_t ns = take(in, 2) * 64; /* up to 4 ms */
+	uint64_t ns = take(2) * 64; /* up to 4 ms */
 
 	board.fires = 0;
 	board_run(ns);
 	REQUIRE(board.fires <= ns / FLOOR_NS * FIRES_PER_FLOOR + 20);
 }
 
-static void jump(struct input *in)
+static void jump(void)
 {
-	uint64_t ns = 1ull << take(in, 1) % 60;
+	uint64_t ns = 1ull << take(1) % 60;
 
 	if (board.now.v < 1ull << 62)
 		board_run_late(ns);
@@ -107,7 +92,7 @@ static size_t save_section(const struct unit *u, uint8_t *buf)
 {
 	struct state_writer w;
 
-	state_writer_init(&w, buf, BOARD_IMAGE);
+	state_writer_init(&w, buf, IMAGE_MAX);
 	state_begin(&w, u->name, u->version);
 	size_t from = w.pos;
 
@@ -116,26 +101,25 @@ static size_t save_section(const struct unit *u, uint8_t *buf)
 	return w.pos - from;
 }
 
-static void load_changed(struct input *in)
+static void load_changed(void)
 {
-	static uint8_t before[BOARD_IMAGE], changed[BOARD_IMAGE], after[BOARD_IMAGE];
-	const struct unit *u = unit_at((unsigned)take(in, 1) % unit_count());
+	static uint8_t before[IMAGE_MAX], changed[IMAGE_MAX], after[IMAGE_MAX];
+	const struct unit *u = unit_at((unsigned)take(1) % unit_count());
 	size_t n = save_section(u, before);
+	struct state_fault f;
 	struct state_reader r = {.buf = changed, .size = n, .version = u->version};
 
 	memcpy(changed, before, n);
-	for (unsigned k = (unsigned)take(in, 1) % 9; k > 0; k--)
-		changed[take(in, 2) % n] = (uint8_t)take(in, 1);
-	if (u->load(u->dev, &r) == 0) {
-		REQUIRE(save_section(u, after) == n && !memcmp(changed, after, n));
-	} else {
-		REQUIRE(save_section(u, after) == n && !memcmp(before, after, n));
-	}
+	for (unsigned k = (unsigned)take(1) % 9; k > 0; k--)
+		changed[take(2) % n] = (uint8_t)take(1);
+	u->load(u->dev, &r);
+	REQUIRE(save_section(u, after) == n);
+	REQUIRE(memcmp(state_loaded(&r, &f) ? changed : before, after, n) == 0);
 }
 
-static void console(struct input *in)
+static void console(void)
 {
-	uint8_t v = (uint8_t)take(in, 1);
+	uint8_t v = (uint8_t)take(1);
 
 	board.out_len = 0;
 	board.out_room = v & 15;
@@ -145,54 +129,54 @@ static void console(struct input *in)
 		(void)vuart_receive(v);
 }
 
-static void step(struct input *in)
+static void step(void)
 {
-	switch (take(in, 1) % 16) {
+	switch (take(1) % 16) {
 	case 0 ... 5:
-		access_port(in, true);
+		access_port(true);
 		break;
 	case 6:
-		access_port(in, false);
+		access_port(false);
 		break;
 	case 7 ... 9:
-		access_mmio(in, true);
+		access_mmio(true);
 		break;
 	case 10:
-		access_mmio(in, false);
+		access_mmio(false);
 		break;
 	case 11:
-		pass_time(in);
+		pass_time();
 		break;
 	case 12:
-		jump(in);
+		jump();
 		break;
 	case 13:
-		REQUIRE(board_round_trip());
+		REQUIRE(image_round_trip());
 		break;
 	case 14:
-		load_changed(in);
+		load_changed();
 		break;
 	default:
-		console(in);
+		console();
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool started;
-	static uint8_t image[BOARD_IMAGE];
+	static uint8_t image[IMAGE_MAX];
 	static int image_size;
-	struct input in = {data, data + size};
-	char bad[STATE_NAME_LEN];
+	struct state_fault f;
 
 	if (!started) {
 		start_board();
-		image_size = board_save(image);
+		image_size = image_save(image);
 		started = true;
 	}
 	board.now.v = 0;
-	REQUIRE(units_load(image, (size_t)image_size, bad) == 0);
-	while (in.p < in.end)
-		step(&in);
+	REQUIRE(units_load(image, (size_t)image_size, &f) == 0);
+	fuzz_begin(data, size);
+	while (fuzz_more())
+		step();
 	return 0;
 }

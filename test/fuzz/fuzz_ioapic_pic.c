@@ -15,22 +15,15 @@
 #include "hv/platform.h"
 #include "hv/unit.h"
 #include "hv/vlapic.h"
+#include "test/fuzz/fuzz.h"
+#include "test/unit/images.h"
 
-#define CHECK(c)                                                   \
-	do {                                                       \
-		if (!(c)) {                                        \
-			(void)fprintf(stderr, "broken: %s\n", #c); \
-			abort();                                   \
-		}                                                  \
-	} while (0)
-
-static const uint8_t *in, *in_end;
 static bool wire;
 static unsigned sent_level;
 
 void vlapic_set_lint0(bool level)
 {
-	CHECK(level != wire);
+	REQUIRE(level != wire);
 	wire = level;
 }
 
@@ -38,8 +31,8 @@ void vlapic_deliver(uint32_t dest, bool logical, unsigned delivery, uint8_t vect
 {
 	(void)logical;
 	(void)vector;
-	CHECK(dest <= 0xff && delivery <= DELIVERY_EXTINT);
-	CHECK(!level || delivery <= DELIVERY_LOWEST);
+	REQUIRE(dest <= 0xff && delivery <= DELIVERY_EXTINT);
+	REQUIRE(!level || delivery <= DELIVERY_LOWEST);
 	sent_level += level;
 }
 
@@ -49,39 +42,12 @@ void panic(const char *text, ...)
 	abort();
 }
 
-static uint64_t take(unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes && in < in_end; i++)
-		v |= (uint64_t)*in++ << 8 * i;
-	return v;
-}
-
-static uint8_t image[2][1024];
-
-static int save(uint8_t *buf)
-{
-	struct state_writer w;
-
-	state_writer_init(&w, buf, sizeof(image[0]));
-	CHECK(units_save(&w) == 0);
-	return state_finish(&w);
-}
-
 static void round_trip(void)
 {
-	char bad[STATE_NAME_LEN];
 	bool intr = pic_intr();
-	int n = save(image[0]);
 
-	CHECK(n > 0);
-	for (unsigned i = 0; i < unit_count(); i++)
-		unit_at(i)->scramble(unit_at(i)->dev);
-	CHECK(units_load(image[0], (size_t)n, bad) == STATE_OK);
-	CHECK(save(image[1]) == n);
-	CHECK(memcmp(image[0], image[1], (size_t)n) == 0);
-	CHECK(pic_intr() == intr);
+	REQUIRE(image_round_trip());
+	REQUIRE(pic_intr() == intr);
 }
 
 static void io_access(uint8_t op)
@@ -93,7 +59,7 @@ static void io_access(uint8_t op)
 	if (op & 0x80)
 		bus_io_write(port, size, (uint32_t)take(size));
 	else
-		CHECK(size == 4 || bus_io_read(port, size) >> 8 * size == 0);
+		REQUIRE(size == 4 || bus_io_read(port, size) >> 8 * size == 0);
 }
 
 static void mmio_access(uint8_t op)
@@ -121,7 +87,7 @@ static void drive(void)
 	unsigned before = sent_level;
 
 	irq_set(gsi & 0x1f, gsi & 0x80);
-	CHECK(sent_level <= before + 1);
+	REQUIRE(sent_level <= before + 1);
 }
 
 static void step(void)
@@ -144,7 +110,7 @@ static void step(void)
 		break;
 	case 5:
 		if (op & 0x80)
-			CHECK(pic_intack() <= 0xff);
+			REQUIRE(pic_intack() <= 0xff);
 		else
 			irq_isa_set(op & 0x7, op & 0x40);
 		break;
@@ -155,10 +121,9 @@ static void step(void)
 		round_trip();
 		break;
 	}
-	CHECK(pic_intr() == wire);
+	REQUIRE(pic_intr() == wire);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool created;
@@ -169,9 +134,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		created = true;
 	}
 	units_reset();
-	in = data;
-	in_end = data + size;
-	while (in < in_end)
+	fuzz_begin(data, size);
+	while (fuzz_more())
 		step();
 	round_trip();
 	return 0;

@@ -8,65 +8,23 @@
 #define RIG_BOARD
 #include "hv/bus.h"
 #include "hv/platform.h"
+#include "test/fuzz/fuzz.h"
 #include "test/unit/lapic_rig.h"
-
-#define CHECK(c)                                                   \
-	do {                                                       \
-		if (!(c)) {                                        \
-			(void)fprintf(stderr, "broken: %s\n", #c); \
-			abort();                                   \
-		}                                                  \
-	} while (0)
-
-static const uint8_t *in, *in_end;
-
-static uint64_t take(unsigned bytes)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < bytes && in < in_end; i++)
-		v |= (uint64_t)*in++ << 8 * i;
-	return v;
-}
-
-static uint8_t image[2][16384];
-
-static int save(uint8_t *buf)
-{
-	struct state_writer w;
-
-	state_writer_init(&w, buf, sizeof(image[0]));
-	CHECK(units_save(&w) == 0);
-	return state_finish(&w);
-}
-
-static void round_trip(void)
-{
-	char bad[STATE_NAME_LEN];
-	int n = save(image[0]);
-
-	CHECK(n > 0);
-	for (unsigned i = 0; i < unit_count(); i++)
-		unit_at(i)->scramble(unit_at(i)->dev);
-	CHECK(units_load(image[0], (size_t)n, bad) == STATE_OK);
-	CHECK(save(image[1]) == n);
-	CHECK(memcmp(image[0], image[1], (size_t)n) == 0);
-}
 
 static void check_lapic(const struct vlapic *l)
 {
 	uint32_t lvt = reg_get(l, APIC_LVT_TIMER);
 	uint32_t count = vlapic_timer_count(l);
 
-	CHECK((l->base_msr & (BASE_EN | BASE_EXTD)) != BASE_EXTD);
-	CHECK(l->timer_mode == (lvt >> 17 & 3));
-	CHECK(count <= reg_get(l, APIC_TMICT));
-	CHECK(l->timer_mode == TIMER_DEADLINE || l->tsc_deadline == 0);
-	CHECK(l->timer_mode < TIMER_DEADLINE || reg_get(l, APIC_TMICT) == 0);
-	CHECK(vtimer_armed(&l->timer) == (l->timer_deadline.v != VNS_NEVER.v));
-	CHECK(vlapic_software_enabled(l) || (lvt & LVT_MASKED));
-	CHECK(!(reg_get(l, APIC_ISR) & 0xffff) && !(reg_get(l, APIC_IRR) & 0xffff));
-	CHECK(reg_get(l, APIC_ID) == (vlapic_x2apic(l) ? l->id : l->id << 24));
+	REQUIRE((l->base_msr & (BASE_EN | BASE_EXTD)) != BASE_EXTD);
+	REQUIRE(l->timer_mode == (lvt >> 17 & 3));
+	REQUIRE(count <= reg_get(l, APIC_TMICT));
+	REQUIRE(l->timer_mode == TIMER_DEADLINE || l->tsc_deadline == 0);
+	REQUIRE(l->timer_mode < TIMER_DEADLINE || reg_get(l, APIC_TMICT) == 0);
+	REQUIRE(vtimer_armed(&l->timer) == (l->timer_deadline.v != VNS_NEVER.v));
+	REQUIRE(vlapic_software_enabled(l) || (lvt & LVT_MASKED));
+	REQUIRE(!(reg_get(l, APIC_ISR) & 0xffff) && !(reg_get(l, APIC_IRR) & 0xffff));
+	REQUIRE(reg_get(l, APIC_ID) == (vlapic_x2apic(l) ? l->id : l->id << 24));
 }
 
 /* The registers that the processor lets the guest write without an exit before. */
@@ -93,9 +51,9 @@ static void accept_next(struct vlapic *l)
 	vector = vlapic_pending(l);
 	if (vector < 0)
 		return;
-	CHECK(vector >= VECTOR_MIN && (uint32_t)vector >> 4 > vlapic_ppr(l) >> 4);
+	REQUIRE(vector >= VECTOR_MIN && (uint32_t)vector >> 4 > vlapic_ppr(l) >> 4);
 	vlapic_accept(l, (uint8_t)vector);
-	CHECK(vlapic_highest_isr(l) == vector);
+	REQUIRE(vlapic_highest_isr(l) == vector);
 }
 
 static void advance(void)
@@ -104,7 +62,7 @@ static void advance(void)
 	unsigned stops = rig_advance(node_now().v + ns);
 
 	/* Four timers, each at most once in 50 us, and one-shots now and then. */
-	CHECK(stops <= 4 * (ns / 50000 + 3));
+	REQUIRE(stops <= 4 * (ns / 50000 + 3));
 }
 
 static void step(void)
@@ -169,7 +127,7 @@ static void step(void)
 			vlapic_init_reset(l);
 		} else if (vlapic_extint(l)) {
 			val = (uint64_t)pic_intack();
-			CHECK(val <= 0xff);
+			REQUIRE(val <= 0xff);
 		}
 		break;
 	case 14:
@@ -179,14 +137,13 @@ static void step(void)
 		if (op >> 6)
 			advance();
 		else
-			round_trip();
+			REQUIRE(image_round_trip());
 		break;
 	}
 	for (unsigned i = 0; i < RIG_CPUS; i++)
 		check_lapic(lapic(i));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool created;
@@ -200,10 +157,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	units_reset();
 	for (unsigned i = 0; i < RIG_CPUS; i++)
 		vlapic_mmio_write(lapic(i), APIC_SVR, 4, 0x1ff);
-	in = data;
-	in_end = data + size;
-	while (in < in_end)
+	fuzz_begin(data, size);
+	while (fuzz_more())
 		step();
-	round_trip();
+	REQUIRE(image_round_trip());
 	return 0;
 }

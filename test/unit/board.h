@@ -16,6 +16,7 @@
 #include "hv/platform.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
+#include "test/unit/images.h"
 #include "timevirt/vtimer.h"
 
 static struct {
@@ -135,36 +136,10 @@ static inline void out8(uint16_t port, uint8_t v)
 	bus_io_write(port, 1, v);
 }
 
-#define BOARD_IMAGE 65536
-
-static inline int board_save(uint8_t *image)
-{
-	struct state_writer w;
-
-	state_writer_init(&w, image, BOARD_IMAGE);
-	if (units_save(&w))
-		return -1;
-	return state_finish(&w);
-}
-
-/* Save, scramble, load, save: true if both images are the same. */
-static inline bool board_round_trip(void)
-{
-	static uint8_t a[BOARD_IMAGE], b[BOARD_IMAGE];
-	char bad[STATE_NAME_LEN];
-	int n = board_save(a);
-
-	for (unsigned i = 0; i < unit_count(); i++)
-		unit_at(i)->scramble(unit_at(i)->dev);
-	if (n <= 0 || units_load(a, (size_t)n, bad))
-		return false;
-	return board_save(b) == n && !memcmp(a, b, (size_t)n);
-}
-
 /* The round trip must not change what the guest sees: is anything armed differently? */
 static inline bool board_round_trip_keeps_time(void)
 {
 	uint64_t next = vtimerq_next(&board.q).v;
 
-	return board_round_trip() && vtimerq_next(&board.q).v == next;
+	return image_round_trip() && vtimerq_next(&board.q).v == next;
 }

@@ -31,11 +31,21 @@ static inline bool check_eq(const char *file, int line, const char *what, uint64
 	return check_fail(file, line, text);
 }
 
-/* Both are expressions: true if the check held, so that a test can give up early. */
+static inline bool check_str(const char *file, int line, const char *what, const char *a,
+			     const char *b)
+{
+	char text[640];
+
+	if (strcmp(a, b) == 0)
+		return true;
+	(void)snprintf(text, sizeof(text), "%s: \"%s\", not \"%s\"", what, a, b);
+	return check_fail(file, line, text);
+}
+
+/* All are expressions: true if the check held, so that a test can give up early. */
 #define CHECK(cond)    ((cond) ? true : check_fail(__FILE__, __LINE__, #cond))
 #define CHECK_EQ(a, b) check_eq(__FILE__, __LINE__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
-#define CHECK_STR(a, b) \
-	(strcmp((a), (b)) == 0 ? true : check_fail(__FILE__, __LINE__, #a " equals " #b))
+#define CHECK_STR(a, b) check_str(__FILE__, __LINE__, #a, (a), (b))
 
 #define RUN(test)                                            \
 	do {                                                 \

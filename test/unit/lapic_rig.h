@@ -13,6 +13,7 @@
 #include "hv/log.h"
 #include "hv/vcpu.h"
 #include "hv/vlapic_internal.h"
+#include "test/unit/images.h"
 
 #define RIG_CPUS 4
 #define RIG_HZ	 2394000000ull

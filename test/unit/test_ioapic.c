@@ -10,6 +10,7 @@
 #include "hv/unit.h"
 #include "hv/vlapic.h"
 #include "test/unit/check.h"
+#include "test/unit/images.h"
 
 #define LEVEL	   (1u << 15)
 #define REMOTE_IRR (1u << 14)
@@ -250,20 +251,11 @@ static void messages_are_decoded(void)
 	CHECK_EQ(sent, 3);
 }
 
-static uint8_t image[512], image2[512];
-
-static int save(uint8_t *buf)
-{
-	struct state_writer w;
-
-	state_writer_init(&w, buf, sizeof(image));
-	CHECK_EQ(units_save(&w), 0);
-	return state_finish(&w);
-}
+static uint8_t image[IMAGE_MAX], image2[IMAGE_MAX];
 
 static void state_survives_a_round_trip(void)
 {
-	char bad[STATE_NAME_LEN];
+	struct state_fault f;
 	int n;
 
 	fresh();
@@ -272,11 +264,11 @@ static void state_survives_a_round_trip(void)
 	route(23, 0x99, 3);
 	irq_set(9, true);
 	irq_set(23, true);
-	n = save(image);
+	n = image_save(image);
 	unit_at(0)->scramble(unit_at(0)->dev);
 	sent = 0;
-	CHECK_EQ(units_load(image, (size_t)n, bad), STATE_OK);
-	CHECK_EQ(save(image2), n);
+	CHECK_EQ(units_load(image, (size_t)n, &f), STATE_OK);
+	CHECK_EQ(image_save(image2), n);
 	CHECK(memcmp(image, image2, (size_t)n) == 0);
 	CHECK_EQ(sent, 0); /* what was sent before is in the LAPICs */
 	ioapic_eoi_broadcast(0x59);
@@ -289,25 +281,18 @@ static void impossible_states_are_refused(void)
 		uint8_t offset;
 		uint32_t val;
 	} row[] = {{0, 1}, {4, 1u << 24}, {9, 1u << 12}, {9, REMOTE_IRR}, {13, 1}};
-	char bad[STATE_NAME_LEN];
+	struct state_fault f;
 	int n;
 
 	fresh();
-	n = save(image);
+	n = image_save(image);
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		uint8_t *section = image2 + 32;
-		uint32_t crc;
-
 		memcpy(image2, image, (size_t)n);
-		memcpy(section + 40 + row[i].offset, &row[i].val, 4);
-		crc = crc32c(0, section + 40, 201);
-		memcpy(section + 20, &crc, 4);
-		crc = crc32c(0, section, 32);
-		memcpy(section + 32, &crc, 4);
-		if (!CHECK_EQ(units_load(image2, (size_t)n, bad), STATE_CONTENT))
+		section_patch(image2, IMAGE_HEADER, row[i].offset, row[i].val, 4);
+		if (!CHECK_EQ(units_load(image2, (size_t)n, &f), STATE_CONTENT))
 			printf("  row %zu\n", i);
 	}
-	CHECK_EQ(save(image2), n);
+	CHECK_EQ(image_save(image2), n);
 	CHECK(memcmp(image, image2, (size_t)n) == 0);
 }
 

@@ -10,6 +10,7 @@
 #include "hv/unit.h"
 #include "hv/vlapic.h"
 #include "test/unit/check.h"
+#include "test/unit/images.h"
 
 enum { M = 0x20, S = 0xa0, ELCR = 0x4d0 };
 
@@ -310,20 +311,11 @@ static void initialization_is_strict(void)
 	CHECK_EQ(in(M + 1), 0xf0);
 }
 
-static uint8_t image[512], image2[512];
-
-static int save(uint8_t *buf)
-{
-	struct state_writer w;
-
-	state_writer_init(&w, buf, sizeof(image));
-	CHECK_EQ(units_save(&w), 0);
-	return state_finish(&w);
-}
+static uint8_t image[IMAGE_MAX], image2[IMAGE_MAX];
 
 static void state_survives_a_round_trip(void)
 {
-	char bad[STATE_NAME_LEN];
+	struct state_fault f;
 	int n;
 
 	init();
@@ -333,12 +325,12 @@ static void state_survives_a_round_trip(void)
 	pic_set_input(0, true);
 	pulse(9);
 	out(S, 0x0c);
-	n = save(image);
+	n = image_save(image);
 	unit_at(0)->scramble(unit_at(0)->dev);
 	changes = 0;
-	CHECK_EQ(units_load(image, (size_t)n, bad), STATE_OK);
+	CHECK_EQ(units_load(image, (size_t)n, &f), STATE_OK);
 	CHECK_EQ(changes, 0); /* no edge for the LAPICs */
-	CHECK_EQ(save(image2), n);
+	CHECK_EQ(image_save(image2), n);
 	CHECK(memcmp(image, image2, (size_t)n) == 0);
 	CHECK(pic_intr());
 	CHECK_EQ(pic_intack(), 0x30);
@@ -353,26 +345,19 @@ static void impossible_states_are_refused(void)
 		uint8_t offset, val;
 	} row[] = {{4, 0x01}, {5, 0x31},      {6, 8},	      {7, 4}, {8, 4},
 		   {9, 0x40}, {10 + 4, 0x20}, {10 + 0, 0xff}, {1, 4}};
-	char bad[STATE_NAME_LEN];
+	struct state_fault f;
 	int n;
 
 	init();
 	out(ELCR + 1, 0x10);
-	n = save(image);
+	n = image_save(image);
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		uint8_t *section = image2 + 32;
-		uint32_t crc;
-
 		memcpy(image2, image, (size_t)n);
-		section[40 + row[i].offset] = row[i].val;
-		crc = crc32c(0, section + 40, 20);
-		memcpy(section + 20, &crc, 4);
-		crc = crc32c(0, section, 32);
-		memcpy(section + 32, &crc, 4);
-		if (!CHECK_EQ(units_load(image2, (size_t)n, bad), STATE_CONTENT))
+		section_patch(image2, IMAGE_HEADER, row[i].offset, row[i].val, 1);
+		if (!CHECK_EQ(units_load(image2, (size_t)n, &f), STATE_CONTENT))
 			printf("  row %zu\n", i);
 	}
-	CHECK_EQ(save(image2), n);
+	CHECK_EQ(image_save(image2), n);
 	CHECK(memcmp(image, image2, (size_t)n) == 0);
 }
 

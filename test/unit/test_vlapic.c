@@ -792,22 +792,13 @@ static void apic_write_exits_have_the_side_effects(void)
 
 /* --- state --- */
 
-static uint8_t image[16384], image2[16384];
-
-static int save(uint8_t *buf)
-{
-	struct state_writer w;
-
-	state_writer_init(&w, buf, sizeof(image));
-	CHECK_EQ(units_save(&w), 0);
-	return state_finish(&w);
-}
+static uint8_t image[IMAGE_MAX], image2[IMAGE_MAX];
 
 static int load(const uint8_t *buf, int n)
 {
-	char bad[STATE_NAME_LEN];
+	struct state_fault f;
 
-	return units_load(buf, (size_t)n, bad);
+	return units_load(buf, (size_t)n, &f);
 }
 
 static void lived_in(void)
@@ -835,15 +826,14 @@ static void state_survives_a_round_trip(void)
 	int n, m;
 
 	lived_in();
-	n = save(image);
+	n = image_save(image);
 	CHECK(n > 0);
-	for (unsigned i = 0; i < unit_count(); i++)
-		unit_at(i)->scramble(unit_at(i)->dev);
-	m = save(image2);
+	image_scramble();
+	m = image_save(image2);
 	CHECK(m > 0 && memcmp(image, image2, (size_t)n) != 0);
 	CHECK_EQ(load(image2, m), STATE_CONTENT); /* garbage is not a state */
 	CHECK_EQ(load(image, n), STATE_OK);
-	CHECK_EQ(save(image2), n);
+	CHECK_EQ(image_save(image2), n);
 	CHECK(memcmp(image, image2, (size_t)n) == 0);
 	CHECK_EQ(rd(0, APIC_TMCCT), 100000);
 	CHECK_EQ(rdx(2, APIC_LDR), 0x00010004);
@@ -852,21 +842,6 @@ static void state_survives_a_round_trip(void)
 	wr(0, APIC_EOI, 0);
 	CHECK_EQ(rig_broadcast_vector, 0xa1);
 	CHECK_EQ(take(1), TIMER_VECTOR);
-}
-
-/* Payload of `lapic 0`; its checksums follow a change. */
-static void patch(uint8_t *img, size_t offset, uint64_t val, size_t size)
-{
-	uint8_t *section = img + 32, *payload = section + 40;
-	uint64_t bytes;
-	uint32_t crc;
-
-	memcpy(&bytes, section + 24, 8);
-	memcpy(payload + offset, &val, size);
-	crc = crc32c(0, payload, bytes);
-	memcpy(section + 20, &crc, 4);
-	crc = crc32c(0, section, 32);
-	memcpy(section + 32, &crc, 4);
 }
 
 static void impossible_states_are_refused(void)
@@ -912,15 +887,15 @@ static void impossible_states_are_refused(void)
 	int n;
 
 	lived_in();
-	n = save(image);
+	n = image_save(image);
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		memcpy(image2, image, (size_t)n);
-		patch(image2, row[i].offset, row[i].val, row[i].size);
+		section_patch(image2, IMAGE_HEADER, row[i].offset, row[i].val, row[i].size);
 		if (!CHECK_EQ(load(image2, n), STATE_CONTENT))
 			printf("  row %zu\n", i);
 	}
 	memcpy(image2, image, (size_t)n);
-	patch(image2, REG + APIC_TPR / 4, 0x20, 4);
+	section_patch(image2, IMAGE_HEADER, REG + APIC_TPR / 4, 0x20, 4);
 	CHECK_EQ(load(image2, n), STATE_OK);
 	CHECK_EQ(rd(0, APIC_TPR), 0x20);
 	CHECK_EQ(load(image, n), STATE_OK);

@@ -12,6 +12,16 @@ uint64_t vmx_cr4_allowed(void)
 	return 0x770fff;
 }
 
+uint64_t vmx_cr0_mask(void)
+{
+	return 0x60000020;
+}
+
+uint64_t vmx_cr4_mask(void)
+{
+	return ~0x770fffull | CR4_MCE;
+}
+
 bool vmx_canonical(uint64_t addr)
 {
 	return addr >> 47 == 0 || addr >> 47 == 0x1ffff;
@@ -32,6 +42,8 @@ static struct vcpu_state reset_state(void)
 	struct vcpu_state s = {.rip = 0xfff0,
 			       .rflags = 2,
 			       .cr0 = 0x60000010,
+			       .cr0_mask = vmx_cr0_mask(),
+			       .cr4_mask = vmx_cr4_mask(),
 			       .pat = 0x0007040600070406,
 			       .dr6 = 0xffff0ff0,
 			       .dr7 = 0x400};
@@ -100,27 +112,27 @@ static void accepts_real_states(void)
 {
 	struct vcpu_state s = reset_state();
 
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s = flat_state();
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s = long_state(0);
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s.activity = VCPU_HLT;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s = long_state(3);
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s = vm86_state();
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	/* protected mode just entered: CS and SS are still those of real mode */
 	s = reset_state();
 	s.cr0 |= 1;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	/* PAE paging */
 	s = flat_state();
 	s.cr0 = 0x80000011;
 	s.cr4 = CR4_PAE;
 	s.pdpte[0] = 0x2001;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 }
 
 static void accepts_events(void)
@@ -129,22 +141,22 @@ static void accepts_events(void)
 
 	s.idt_vectoring = INFO_VALID | INFO_ERROR_VALID | EVENT_EXCEPTION << 8 | 14;
 	s.idt_error = 2;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s.idt_vectoring = INFO_VALID | EVENT_INTR << 8 | 0xec;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s.idt_vectoring = INFO_VALID | EVENT_SOFT_INT << 8 | 0x80;
 	s.idt_insn_len = 2;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 	s.idt_vectoring = INFO_VALID | EVENT_NMI << 8 | 2;
-	CHECK(vmx_state_enterable(&s));
+	CHECK(!vmx_state_fault(&s));
 }
 
 #define REFUSES(base, ...)                                          \
 	do {                                                        \
 		struct vcpu_state s = base;                         \
-		CHECK(vmx_state_enterable(&s));                     \
+		CHECK(!vmx_state_fault(&s));                     \
 		__VA_ARGS__;                                        \
-		CHECK(!vmx_state_enterable(&s) && #__VA_ARGS__[0]); \
+		CHECK(vmx_state_fault(&s) && #__VA_ARGS__[0]); \
 	} while (0)
 
 static void refuses_control_registers(void)
@@ -158,7 +170,8 @@ static void refuses_control_registers(void)
 	REFUSES(long_state(0), s.cr4 &= ~CR4_PAE);
 	REFUSES(flat_state(), s.cr4 |= CR4_PCIDE);
 	REFUSES(long_state(0), s.cr3 |= 1ull << 40);
-	REFUSES(long_state(0), s.cr8 = 16);
+	REFUSES(long_state(0), s.cr0_mask = 0);
+	REFUSES(long_state(0), s.cr4_mask = 0);
 	REFUSES(long_state(0), s.efer &= ~EFER_LMA);
 	REFUSES(flat_state(), s.efer |= EFER_LMA);
 	REFUSES(long_state(0), s.efer |= 1 << 12);
@@ -169,14 +182,12 @@ static void refuses_msrs(void)
 {
 	REFUSES(long_state(0), s.pat = 2);
 	REFUSES(long_state(0), s.debugctl = 1);
-	REFUSES(long_state(0), s.xss = 1);
 	REFUSES(long_state(0), s.sysenter_esp = 1ull << 50);
 	REFUSES(long_state(0), s.sysenter_eip = 1ull << 50);
 	REFUSES(long_state(0), s.lstar = 1ull << 50);
 	REFUSES(long_state(0), s.cstar = 1ull << 50);
 	REFUSES(long_state(0), s.kernel_gs_base = 1ull << 50);
 	REFUSES(long_state(0), s.sfmask = 1ull << 32);
-	REFUSES(long_state(0), s.tsc_aux = 1ull << 32);
 	REFUSES(long_state(0), s.dr6 |= 1ull << 32);
 	REFUSES(long_state(0), s.dr7 |= 1ull << 32);
 }
@@ -216,7 +227,6 @@ static void refuses_the_rest(void)
 	REFUSES(long_state(0), s.rflags = 0x200);
 	REFUSES(long_state(0), s.rflags |= 1 << 15);
 	REFUSES(long_state(0), s.rflags |= RFLAGS_VM);
-	REFUSES(long_state(0), s.activity = 4);
 	REFUSES(long_state(3), s.activity = VCPU_HLT);
 	REFUSES(long_state(0), s.interruptibility = 3);
 	REFUSES(long_state(0), s.interruptibility = 4);
