@@ -295,6 +295,7 @@ static void timer_conf_write(unsigned n, uint32_t v, uint64_t now)
 		hpet.isr &= ~(1u << n);
 	if ((old ^ conf) & (MODE32 | TYPE_PERIODIC)) {
 		t->cmp &= width_mask(t);
+		t->period &= width_mask(t);
 		schedule(t, now);
 	}
 }

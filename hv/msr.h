@@ -62,6 +62,18 @@ bool msr_passthrough(uint32_t msr, bool write);
 int msr_read(struct vcpu *v, uint32_t msr, uint64_t *val);
 int msr_write(struct vcpu *v, uint32_t msr, uint64_t val);
 
+/* What IA32_PAT takes: eight memory types (SDM vol. 3, "IA32_PAT MSR"). */
+static inline bool msr_pat_valid(uint64_t pat)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned type = pat >> 8 * i & 0xff;
+
+		if (type > 7 || type == 2 || type == 3)
+			return false;
+	}
+	return true;
+}
+
 /* Virtual MTRRs: kept and shown, without effect on the real memory types (hv/memmap.h decides
  * those). */
 struct mtrr_state {

@@ -419,10 +419,11 @@ static void set_gate(struct channel *c, bool gate, int64_t now)
 	c->gate = gate;
 	if (triggered(c) || periodic(c)) {
 		c->hold = read_count(c, now);
-		if (gate && c->next_count)
+		/* a one-shot that runs is not disturbed by the gate's fall */
+		if (c->next_count && (gate || periodic(c))) {
 			c->count = c->next_count;
-		if (gate)
 			c->next_count = 0;
+		}
 		if (gate && c->count)
 			start(c, now);
 		else if (periodic(c))

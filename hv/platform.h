@@ -24,8 +24,7 @@ void pci_root_init(const struct guest_map
 
 #define IOAPIC_BASE 0xfec00000ull
 #define HPET_BASE   0xfed00000ull
-#define ECAM_BASE   0xfc000000ull /* bus 0 only: 1 MiB; reserved in E820 and in a PNP0C02 resource \
-				   */
+#define ECAM_BASE   0xfc000000ull /* bus 0 only; reserved in E820 and in a PNP0C02 resource */
 #define ECAM_SIZE   0x100000ull
 #define PM_BASE	    0x600 /* PM1a_EVT 600h, PM1a_CNT 604h, PM_TMR 608h */
 #define SCI_IRQ	    9

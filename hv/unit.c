@@ -140,7 +140,7 @@ int units_load(const void *image, size_t size, struct state_fault *f)
 {
 	struct state_fault set = {0};
 
-	memset(section, 0, sizeof(section));
+	memset(section, 0, count * sizeof(section[0]));
 	*f = (struct state_fault){0};
 	if (find_sections(image, size, &set) != STATE_OK) {
 		*f = set;

@@ -214,17 +214,6 @@ static const struct msr_slot *msr_find(uint32_t msr)
 	return NULL;
 }
 
-bool svm_pat_valid(uint64_t pat)
-{
-	for (unsigned i = 0; i < 8; i++) {
-		unsigned type = pat >> (8 * i) & 0xff;
-
-		if (type > 7 || type == 2 || type == 3)
-			return false;
-	}
-	return true;
-}
-
 /* Without LBR virtualization DEBUGCTL is the host's: the guest's is remembered, without effect. */
 void svm_set_debugctl(struct svm_vcpu *s, uint64_t val)
 {
@@ -257,7 +246,7 @@ int svm_set_msr(struct vcpu *v, uint32_t msr, uint64_t val)
 		svm_set_debugctl(s, val);
 		return 0;
 	case PAT:
-		if (!svm_pat_valid(val))
+		if (!msr_pat_valid(val))
 			return -EINVAL;
 		svm_dirty(s, CLEAN_NP);
 		break;

@@ -3,6 +3,7 @@
  * Could VMRUN ever enter with this state? What its consistency checks refuse (APM vol. 2, 15.5.1
  * and 15.20) is refused here, and what the manual leaves undefined, too.
  */
+#include "hv/msr.h"
 #include "svm/svm.h"
 
 #define RFLAGS_VALID 0x3f7fd7ull
@@ -54,7 +55,7 @@ static bool debug_registers(const struct vcpu_state *s)
 
 static bool pat(const struct vcpu_state *s)
 {
-	return svm_pat_valid(s->pat);
+	return msr_pat_valid(s->pat);
 }
 
 static bool system_calls(const struct vcpu_state *s)

@@ -179,7 +179,6 @@ int svm_set_efer(struct vcpu *v, uint64_t val);
 uint64_t svm_get_pdpte(struct vcpu *v, unsigned i);
 int svm_get_msr(struct vcpu *v, uint32_t msr, uint64_t *val);
 int svm_set_msr(struct vcpu *v, uint32_t msr, uint64_t val);
-bool svm_pat_valid(uint64_t pat);
 void svm_set_debugctl(struct svm_vcpu *s, uint64_t val);
 void svm_set_tsc_offset(struct vcpu *v, uint64_t offset);
 void svm_flush(struct vcpu *v);

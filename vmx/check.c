@@ -4,6 +4,7 @@
  * unrestricted guest with EPT; and beyond it, what this guest can't have. Pure but for the
  * processor's capabilities.
  */
+#include "hv/msr.h"
 #include "vmx/vmx.h"
 
 #define ATTR_TYPE(a)	((a)&0xf)
@@ -74,7 +75,7 @@ static bool debug_registers(const struct vcpu_state *s)
 
 static bool pat(const struct vcpu_state *s)
 {
-	return vmx_pat_valid(s->pat);
+	return msr_pat_valid(s->pat);
 }
 
 static bool system_calls(const struct vcpu_state *s)

@@ -41,17 +41,6 @@ bool vmx_canonical(uint64_t addr)
 	return (uint64_t)((int64_t)(addr << 16) >> 16) == addr;
 }
 
-bool vmx_pat_valid(uint64_t pat)
-{
-	for (unsigned i = 0; i < 8; i++) {
-		unsigned type = pat >> 8 * i & 0xff;
-
-		if (type > 7 || type == 2 || type == 3)
-			return false;
-	}
-	return true;
-}
-
 /* SDM vol. 3, "PDPTE Registers": what must be zero in a present one */
 bool vmx_pdpte_valid(uint64_t pdpte)
 {
@@ -316,7 +305,7 @@ int vmx_set_msr(struct vcpu *v, uint32_t msr, uint64_t val)
 				      */
 		break;
 	case MSR_IA32_PAT:
-		if (!vmx_pat_valid(val))
+		if (!msr_pat_valid(val))
 			return -EINVAL;
 		break;
 	default:

@@ -186,7 +186,6 @@ int vmx_set_msr(struct vcpu *v, uint32_t msr, uint64_t val);
 uint64_t vmx_cr0_mask(void);
 uint64_t vmx_cr4_mask(void);
 bool vmx_canonical(uint64_t addr);
-bool vmx_pat_valid(uint64_t pat);
 bool vmx_pdpte_valid(uint64_t pdpte);
 
 /* --- check.c --- */

@@ -6,34 +6,14 @@
  */
 #include <errno.h>
 #include <string.h>
+#include "arch/x86_64/fpu_area.h"
 #include "arch/x86_64/internal.h"
 #include "hv/log.h"
 
-#define XCR0_X87    (1ull << 0)
-#define XCR0_SSE    (1ull << 1)
-#define XCR0_AVX    (1ull << 2)
-#define XCR0_AVX512 (7ull << 5)
-/* x87, SSE, AVX, AVX-512, PKRU. Neither MPX (3, 4) nor AMX (17, 18): design. CET and PT are under
- * IA32_XSS. */
-#define XCR0_KNOWN 0x2e7ull
-
-#define MXCSR_MASK_DEFAULT 0xffbfu /* where FXSAVE stores 0 (SDM vol. 1, 11.6.6) */
-#define FPU_AREA_MAX	   4096
-
-struct xsave_area {
-	uint8_t x87[24];
-	uint32_t mxcsr, mxcsr_mask;
-	uint8_t regs[480];
-	uint64_t xstate_bv, xcomp_bv, reserved[6]; /* the XSAVE header */
-};
-_Static_assert(sizeof(struct xsave_area) == 576, "legacy region and XSAVE header");
-_Static_assert(offsetof(struct xsave_area, mxcsr) == 24, "MXCSR in the FXSAVE image");
-
-uint64_t xcr0_host_max = XCR0_X87 | XCR0_SSE;
+#define FPU_AREA_MAX 4096
 
 static bool has_xsave;
 static size_t area_size = sizeof(struct xsave_area);
-static uint32_t mxcsr_mask = MXCSR_MASK_DEFAULT;
 
 /* x87 and SSE as after FNINIT and with every exception masked; in the section that tools/check-sse
  * allows to touch them. */
@@ -105,31 +85,6 @@ uint64_t fpu_xcr0(uint64_t otherwise)
 	return has_xsave ? xgetbv(0) : otherwise;
 }
 
-bool fpu_xcr0_valid(uint64_t x)
-{
-	if ((x & ~xcr0_host_max) || !(x & XCR0_X87))
-		return false;
-	if ((x & XCR0_AVX) && !(x & XCR0_SSE))
-		return false;
-	if ((x & XCR0_AVX512) && ((x & XCR0_AVX512) != XCR0_AVX512 || !(x & XCR0_AVX)))
-		return false;
-	return true;
-}
-
-bool fpu_valid(const void *area)
-{
-	const struct xsave_area *a = area;
-
-	if ((uint64_t)a % 64 != 0 || a->mxcsr & ~mxcsr_mask)
-		return false;
-	if (a->xstate_bv & ~xcr0_host_max || a->xcomp_bv != 0)
-		return false;
-	for (unsigned i = 0; i < 6; i++)
-		if (a->reserved[i] != 0)
-			return false;
-	return true;
-}
-
 int fpu_load(const void *area, uint64_t guest_xcr0)
 {
 	int err;
@@ -147,7 +102,7 @@ void fpu_scramble(uint64_t guest_xcr0)
 	struct xsave_area *a = this_cpu()->fpu_area;
 
 	memset(a, 0xa5, area_size);
-	a->mxcsr = mxcsr_mask & 0x1f80;
+	a->mxcsr = fpu_mxcsr_mask & 0x1f80;
 	a->xstate_bv = xcr0_host_max & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
 	a->xcomp_bv = 0;
 	memset(a->reserved, 0, sizeof(a->reserved));
@@ -229,6 +184,6 @@ void fpu_init_cpu(void)
 	fpu_defaults();
 	save(a);
 	if (a->mxcsr_mask)
-		mxcsr_mask = a->mxcsr_mask;
+		fpu_mxcsr_mask = a->mxcsr_mask;
 	memset(a, 0, PAGE_SIZE);
 }

@@ -9,16 +9,11 @@
 #include <stddef.h>
 #include "test/fuzz/fuzz.h"
 #include "test/unit/board.h"
+#include "test/unit/traffic.h"
 #include "hv/pci.h"
 
 #define FIRES_PER_FLOOR 5 /* PIT and three HPET timers at 20 us, and the RTC */
 #define FLOOR_NS	20000
-static const uint16_t ports[] = {
-	0x40,  0x41,  0x42,  0x43,  0x61,  0x70,  0x71,	 0x80,	0x92,  0xb2,  0xed,  0x60,
-	0x64,  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x600, 0x602, 0x604,
-	0x608, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcfe, 0x43,	 0x40,	0x71,  0x70,  0x71,
-};
-
 static uint8_t config[PCIE_CONFIG_SIZE] = {0x34, 0x12, 0x78, 0x56};
 static uint8_t mask[PCIE_CONFIG_SIZE] = {[PCI_COMMAND] = 7, [0xfff] = 0x0f};
 static uint8_t w1c[PCIE_CONFIG_SIZE] = {[0x07] = 0xf8};
@@ -45,30 +40,6 @@ static void start_board(void)
 	ports_init();
 	pci_root_init(&map);
 	REQUIRE(pci_add(&card) == 0);
-}
-
-static void access_port(bool write)
-{
-	uint16_t port = ports[take(1) % (sizeof(ports) / sizeof(ports[0]))];
-	unsigned size = 1u << take(1) % 3;
-
-	if (write)
-		bus_io_write(port, size, (uint32_t)take(size));
-	else
-		(void)bus_io_read(port, size);
-}
-
-static void access_mmio(bool write)
-{
-	unsigned where = (unsigned)take(1), size = 1u << where % 4;
-	gpa_t gpa = {where & 0x80 ? ECAM_BASE + take(3) % ECAM_SIZE : HPET_BASE + take(2) % 0x400};
-
-	if (where & 0x40)
-		gpa.v &= ~3ull;
-	if (write)
-		bus_mmio_write(gpa, size, take(size));
-	else
-		(void)bus_mmio_read(gpa, size);
 }
 
 static void pass_time(void)
@@ -133,16 +104,16 @@ static void step(void)
 {
 	switch (take(1) % 16) {
 	case 0 ... 5:
-		access_port(true);
+		traffic_port(true);
 		break;
 	case 6:
-		access_port(false);
+		traffic_port(false);
 		break;
 	case 7 ... 9:
-		access_mmio(true);
+		traffic_mmio(true);
 		break;
 	case 10:
-		access_mmio(false);
+		traffic_mmio(false);
 		break;
 	case 11:
 		pass_time();

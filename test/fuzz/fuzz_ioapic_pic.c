@@ -17,6 +17,7 @@
 #include "hv/vlapic.h"
 #include "test/fuzz/fuzz.h"
 #include "test/unit/images.h"
+#include "test/unit/traffic.h"
 
 static bool wire;
 static unsigned sent_level;
@@ -50,18 +51,6 @@ static void round_trip(void)
 	REQUIRE(pic_intr() == intr);
 }
 
-static void io_access(uint8_t op)
-{
-	static const uint16_t ports[] = {0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x1f, 0x4cf};
-	uint16_t port = ports[take(1) % 8];
-	unsigned size = 1u << op % 3;
-
-	if (op & 0x80)
-		bus_io_write(port, size, (uint32_t)take(size));
-	else
-		REQUIRE(size == 4 || bus_io_read(port, size) >> 8 * size == 0);
-}
-
 static void mmio_access(uint8_t op)
 {
 	static const uint16_t offsets[] = {0, 0x10, 0x10, 0x40, 1, 0x12, 0x0e, 0xffc};
@@ -72,12 +61,6 @@ static void mmio_access(uint8_t op)
 		bus_mmio_write(gpa, size, take(size));
 	else
 		(void)bus_mmio_read(gpa, size);
-}
-
-static void redirect(void)
-{
-	bus_mmio_write((gpa_t){IOAPIC_BASE}, 1, 0x10 + take(1) % 48);
-	bus_mmio_write((gpa_t){IOAPIC_BASE + 0x10}, 4, take(4));
 }
 
 /* Set a wire; one edge of it sends one message at most. */
@@ -97,13 +80,13 @@ static void step(void)
 	switch (op >> 3 & 7) {
 	case 0:
 	case 1:
-		io_access(op);
+		traffic_pic(op & 0x80);
 		break;
 	case 2:
 		mmio_access(op);
 		break;
 	case 3:
-		redirect();
+		traffic_ioapic();
 		break;
 	case 4:
 		drive();

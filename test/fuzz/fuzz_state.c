@@ -1,72 +1,62 @@
-/* build: hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c timevirt/vclock.c timevirt/vtimer.c */
+/* build: hv/machine.c hv/clock_unit.c hv/vcpu_unit.c hv/vcpu_section.c arch/x86_64/fpu_area.c vmx/check.c hv/msr.c hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/pit.c hv/hpet.c hv/pm.c hv/rtc.c hv/rtc_date.c hv/vuart.c hv/ports.c hv/pci.c hv/bus.c hv/unit.c hv/state.c timevirt/vclock.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Hostile state images. First byte odd: the rest is the image. Else it is a list of changes to a
- * good image of the board, whose checksums are made right again. What units_load accepts is saved
- * again as the same bytes.
+ * Hostile state images of a whole node: any bytes, or a good image with changes, sealed or not.
+ * What is refused changes nothing and is explained; what is accepted is saved again as the same
+ * bytes, and the node lives on with it.
  */
-#define RIG_BOARD
-#include "hv/bus.h"
-#include "hv/platform.h"
-#include "test/unit/lapic_rig.h"
+#include "test/unit/whole_board.h"
+#include "test/fuzz/fuzz.h"
 
-#define HEADER	32
-#define SECTION 40
-
-static uint8_t good[8192], image[8192], again[8192];
+static uint8_t good[IMAGE_MAX], image[IMAGE_MAX], again[IMAGE_MAX];
 static int good_size;
 
-static int save(uint8_t *buf)
+/* Changes of payloads, sealed: u8 section, u16 offset, u8 bytes - 1, the bytes. */
+static size_t change_payloads(void)
 {
-	struct state_writer w;
-
-	state_writer_init(&w, buf, sizeof(good));
-	assert(units_save(&w) == 0);
-	return state_finish(&w);
-}
-
-static void start(void)
-{
-	pic_init();
-	ioapic_init();
-	rig_reset();
-	units_reset();
-	for (unsigned i = 0; i < RIG_CPUS; i++)
-		vlapic_mmio_write(lapic(i), APIC_SVR, 4, 0x1ff);
-	good_size = save(good);
-	assert(good_size > 0);
-}
-
-/* Changes: u16 offset, u8 value, until the input ends. Headers stay, so the sections can be found.
- */
-static size_t change(const uint8_t *data, size_t size)
-{
-	size_t at = HEADER;
-
 	memcpy(image, good, (size_t)good_size);
-	for (; size >= 3; data += 3, size -= 3)
-		image[(data[0] | data[1] << 8) % (unsigned)good_size] = data[2];
-	memcpy(image, good, HEADER);
-	while (at < (size_t)good_size) {
-		uint64_t n;
-		uint32_t crc;
+	while (fuzz_more()) {
+		unsigned n = (unsigned)take(1) % unit_count(), offset = (unsigned)take(2);
+		unsigned bytes = 1 + (unsigned)take(1) % 8;
+		uint64_t val = take(bytes), size;
+		size_t at = IMAGE_HEADER;
 
-		memcpy(image + at, good + at, SECTION);
-		memcpy(&n, image + at + 24, 8);
-		crc = crc32c(0, image + at + SECTION, n);
-		memcpy(image + at + 20, &crc, 4);
-		crc = crc32c(0, image + at, 32);
-		memcpy(image + at + 32, &crc, 4);
-		at += SECTION + (n + 7) / 8 * 8;
+		for (; n; n--)
+			at = section_next(good, at);
+		size = section_bytes(good, at);
+		offset %= (unsigned)size;
+		if (bytes > size - offset)
+			bytes = (unsigned)size - offset;
+		section_patch(image, at, offset, val, bytes);
 	}
 	return (size_t)good_size;
 }
 
-/* Whatever was loaded, the board lives. */
+/* Any bytes: u24 offset, u8 value. Checksums are made right where the sizes still are. */
+static size_t change_anything(bool seal)
+{
+	memcpy(image, good, (size_t)good_size);
+	while (fuzz_more()) {
+		size_t offset = take(3) % (size_t)good_size;
+
+		image[offset] = (uint8_t)take(1);
+	}
+	for (size_t at = IMAGE_HEADER; seal && at < (size_t)good_size;
+	     at = section_next(good, at)) {
+		if (section_bytes(image, at) <= (size_t)good_size - at - IMAGE_SECTION)
+			section_seal(image, at);
+	}
+	if (seal)
+		image_seal(image);
+	return (size_t)good_size;
+}
+
+/* The node runs with what was loaded. */
 static void live(void)
 {
 	uint64_t val;
 
+	whole_restore();
 	for (unsigned i = 0; i < RIG_CPUS; i++) {
 		struct vlapic *l = lapic(i);
 
@@ -79,19 +69,48 @@ static void live(void)
 		vlapic_mmio_write(l, APIC_EOI, 4, 0);
 		if (vlapic_extint(l))
 			(void)pic_intack();
+		msr_write(&rig_vcpu[i], MSR_IA32_TSC_ADJUST, 1000);
 	}
+	for (uint16_t port = 0x40; port <= 0x43; port++)
+		(void)bus_io_read(port, 1);
+	for (uint16_t reg = 0; reg < 14; reg++) {
+		bus_io_write(0x70, 1, reg);
+		(void)bus_io_read(0x71, 1);
+	}
+	for (uint16_t port = 0x3f8; port <= 0x3ff; port++)
+		(void)bus_io_read(port, 1);
+	for (uint64_t reg = 0; reg < 0x160; reg += 8)
+		(void)bus_mmio_read((gpa_t){HPET_BASE + reg}, 8);
+	(void)bus_io_read(PM_BASE, 4);
 	rig_jump(node_now().v + 1000000);
 	rig_run_timers();
 	for (unsigned pin = 0; pin < GSI_COUNT; pin++) {
 		irq_set(pin, true);
 		irq_set(pin, false);
 	}
+	whole_capture();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void start(void)
+{
+	whole_start();
+	for (unsigned i = 0; i < RIG_CPUS; i++)
+		vlapic_mmio_write(lapic(i), APIC_SVR, 4, 0x1ff);
+	good_size = image_save(good);
+	REQUIRE(good_size > 0);
+}
+
+static void check_refusal(const struct state_fault *f, int err)
 {
 	char text[STATE_TEXT_MAX];
+
+	state_describe(f, text, sizeof(text));
+	REQUIRE(f->err == err && strlen(text) > 10 && !strstr(text, "no error"));
+	REQUIRE(image_save(again) == good_size && !memcmp(good, again, (size_t)good_size));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	struct state_fault f;
 	size_t n;
 	int err;
@@ -100,20 +119,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		start();
 	if (size == 0 || size > sizeof(image))
 		return 0;
-	if (data[0] & 1) {
+	fuzz_begin(data + 1, size - 1);
+	switch (data[0] & 3) {
+	case 0:
+		n = change_payloads();
+		break;
+	case 1:
+		n = change_anything(true);
+		break;
+	case 2:
+		n = change_anything(false) - data[0] / 4;
+		break;
+	default:
 		n = size - 1;
 		memcpy(image, data + 1, n);
-	} else {
-		n = change(data + 1, size - 1);
 	}
 	err = units_load(image, n, &f);
-	state_describe(&f, text, sizeof(text));
-	assert(!strstr(text, "no error") == (err != STATE_OK));
-	if (err == STATE_OK) {
-		assert(save(again) == (int)n || (data[0] & 1));
-		assert(n != (size_t)good_size || memcmp(image, again, n) == 0);
+	if (err != STATE_OK) {
+		check_refusal(&f, err);
+		return 0;
 	}
+	/* what lies behind an image is not part of it, and sections may come in any order */
+	REQUIRE(image_save(again) > 0 && (data[0] & 3 || !memcmp(image, again, n)));
 	live();
-	assert(units_load(good, (size_t)good_size, &f) == STATE_OK);
+	REQUIRE(units_load(good, (size_t)good_size, &f) == STATE_OK);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "hv/platform.h"
 #include "test/fuzz/fuzz.h"
 #include "test/unit/lapic_rig.h"
+#include "test/unit/traffic.h"
 
 static void check_lapic(const struct vlapic *l)
 {
@@ -25,22 +26,6 @@ static void check_lapic(const struct vlapic *l)
 	REQUIRE(vlapic_software_enabled(l) || (lvt & LVT_MASKED));
 	REQUIRE(!(reg_get(l, APIC_ISR) & 0xffff) && !(reg_get(l, APIC_IRR) & 0xffff));
 	REQUIRE(reg_get(l, APIC_ID) == (vlapic_x2apic(l) ? l->id : l->id << 24));
-}
-
-/* The registers that the processor lets the guest write without an exit before. */
-static void landed_write(struct vlapic *l, unsigned offset, uint32_t val)
-{
-	static const uint16_t virtualized[] = {
-		APIC_ID,	APIC_TPR,	APIC_EOI,      APIC_LDR,
-		APIC_DFR,	APIC_SVR,	APIC_ESR,      APIC_ICR,
-		APIC_ICR_HIGH,	APIC_LVT_TIMER, APIC_LVT_PERF, APIC_LVT_LINT0,
-		APIC_LVT_LINT1, APIC_LVT_ERROR, APIC_TMICT,    APIC_TDCR};
-
-	offset = virtualized[offset / 16 % (sizeof(virtualized) / sizeof(virtualized[0]))];
-	if ((l->base_msr & (BASE_EN | BASE_EXTD)) != BASE_EN)
-		return;
-	reg_set(l, offset, val);
-	vlapic_apic_write(l, offset);
 }
 
 static void accept_next(struct vlapic *l)
@@ -67,39 +52,13 @@ static void advance(void)
 
 static void step(void)
 {
-	static const uint16_t msrs[] = {0x1b, 0x6e0};
 	uint8_t op = (uint8_t)take(1);
 	struct vlapic *l = lapic(op >> 4 & 3);
 	uint64_t val;
 
 	switch (op & 15) {
-	case 0:
-		vlapic_mmio_read(l, take(2) & 0xfff, 1u << (op >> 6), &val);
-		break;
-	case 1:
-	case 2:
-		val = take(2);
-		vlapic_mmio_write(l, val & 0x3f0, 4, take(4));
-		break;
-	case 3:
-		vlapic_mmio_write(l, take(2) & 0xfff, 1u << (op >> 6), take(8));
-		break;
-	case 4:
-		vlapic_rdmsr(l, 0x800 + (uint32_t)take(1), &val);
-		break;
-	case 5:
-		val = take(1);
-		vlapic_wrmsr(l, 0x800 + (uint32_t)val % 0x48, take(op >> 6 ? 4 : 8));
-		break;
-	case 6:
-		vlapic_wrmsr(l, msrs[0], LAPIC_BASE | (take(2) & 0xfff));
-		break;
-	case 7:
-		vlapic_wrmsr(l, msrs[1], op >> 6 ? node_ticks() + take(4) : take(8));
-		break;
-	case 8:
-		val = take(2);
-		landed_write(l, val & 0x3f0, (uint32_t)take(4));
+	case 0 ... 8:
+		traffic_lapic(l);
 		break;
 	case 9:
 		val = take(1);
@@ -113,16 +72,13 @@ static void step(void)
 		irq_set(val % 25, val & 0x80);
 		break;
 	case 12:
-		val = take(1);
-		bus_io_write((val & 1 ? 0x20 : 0xa0) + (val >> 1 & 1), 1, (uint32_t)take(1));
+		traffic_pic(true);
 		break;
 	case 13:
 		if (op >> 6 == 0) {
 			vlapic_set_cr8(l, (uint8_t)take(1));
 		} else if (op >> 6 == 1) {
-			val = take(1);
-			bus_mmio_write((gpa_t){IOAPIC_BASE}, 4, val);
-			bus_mmio_write((gpa_t){IOAPIC_BASE + 0x10}, 4, take(4));
+			traffic_ioapic();
 		} else if (op >> 6 == 2) {
 			vlapic_init_reset(l);
 		} else if (vlapic_extint(l)) {

@@ -43,8 +43,8 @@ static inline bool check_str(const char *file, int line, const char *what, const
 }
 
 /* All are expressions: true if the check held, so that a test can give up early. */
-#define CHECK(cond)    ((cond) ? true : check_fail(__FILE__, __LINE__, #cond))
-#define CHECK_EQ(a, b) check_eq(__FILE__, __LINE__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
+#define CHECK(cond)	((cond) ? true : check_fail(__FILE__, __LINE__, #cond))
+#define CHECK_EQ(a, b)	check_eq(__FILE__, __LINE__, #a " == " #b, (uint64_t)(a), (uint64_t)(b))
 #define CHECK_STR(a, b) check_str(__FILE__, __LINE__, #a, (a), (b))
 
 #define RUN(test)                                            \

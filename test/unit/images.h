@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* State images of all registered units, for unit tests and fuzzers: saved, damaged, loaded again. */
+/* State images of all registered units, for unit tests and fuzzers: saved, damaged, loaded again.
+ */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,6 +3,7 @@
 /* Which vCPU states a VM entry could take: the ones that occur in practice, and each rule broken
  * once. */
 #include "test/unit/check.h"
+#include "test/unit/vcpu_states.h"
 #include "vmx/vmx.h"
 
 struct vmx_caps vmx_caps;
@@ -27,85 +28,9 @@ bool vmx_canonical(uint64_t addr)
 	return addr >> 47 == 0 || addr >> 47 == 0x1ffff;
 }
 
-bool vmx_pat_valid(uint64_t pat)
-{
-	return pat == 0x0007040600070406;
-}
-
 bool vmx_pdpte_valid(uint64_t pdpte)
 {
 	return !(pdpte & 0x1e6);
-}
-
-static struct vcpu_state reset_state(void)
-{
-	struct vcpu_state s = {.rip = 0xfff0,
-			       .rflags = 2,
-			       .cr0 = 0x60000010,
-			       .cr0_mask = vmx_cr0_mask(),
-			       .cr4_mask = vmx_cr4_mask(),
-			       .pat = 0x0007040600070406,
-			       .dr6 = 0xffff0ff0,
-			       .dr7 = 0x400};
-
-	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s.seg[i] = (struct vcpu_segment){.limit = 0xffff, .attr = 0x93};
-	s.seg[SEG_CS].base = 0xffff0000;
-	s.seg[SEG_CS].selector = 0xf000;
-	s.seg[SEG_LDTR] = (struct vcpu_segment){.limit = 0xffff, .attr = 0x82};
-	s.seg[SEG_TR] = (struct vcpu_segment){.limit = 0xffff, .attr = 0x8b};
-	s.gdtr.limit = s.idtr.limit = 0xffff;
-	return s;
-}
-
-/* As the 32-bit entry point of a kernel is entered. */
-static struct vcpu_state flat_state(void)
-{
-	struct vcpu_state s = reset_state();
-
-	s.cr0 = 0x11;
-	s.rip = 0x1000000;
-	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s.seg[i] = (struct vcpu_segment){
-			.limit = 0xffffffff, .attr = 0xc093, .selector = 0x18};
-	s.seg[SEG_CS].attr = 0xc09b;
-	return s;
-}
-
-static struct vcpu_state long_state(unsigned dpl)
-{
-	struct vcpu_state s = flat_state();
-
-	s.cr0 = 0x80050033;
-	s.cr3 = 0x1000;
-	s.cr4 = 0x6b0 & ~0x40u;
-	s.efer = 0xd01;
-	s.rip = dpl ? 0x401000 : 0xffffffff81000000;
-	s.rflags = 0x202;
-	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s.seg[i] = (struct vcpu_segment){.attr = SEG_UNUSABLE};
-	s.seg[SEG_CS] = (struct vcpu_segment){
-		.limit = 0xffffffff, .attr = 0xa09b | dpl << 5, .selector = (uint16_t)(0x10 | dpl)};
-	s.seg[SEG_SS] = (struct vcpu_segment){
-		.limit = 0xffffffff, .attr = 0xc093 | dpl << 5, .selector = (uint16_t)(0x18 | dpl)};
-	s.seg[SEG_GS].base = 0xffff888000000000;
-	s.seg[SEG_LDTR].attr = SEG_UNUSABLE;
-	s.seg[SEG_TR] = (struct vcpu_segment){
-		.base = 0xfffffe0000003000, .limit = 0x206f, .attr = 0x8b, .selector = 0x40};
-	s.lstar = 0xffffffff81a00000;
-	return s;
-}
-
-static struct vcpu_state vm86_state(void)
-{
-	struct vcpu_state s = flat_state();
-
-	s.rflags = 0x20202;
-	s.rip = 0x100;
-	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
-		s.seg[i] = (struct vcpu_segment){
-			.base = 0x12340, .limit = 0xffff, .attr = 0xf3, .selector = 0x1234};
-	return s;
 }
 
 static void accepts_real_states(void)
