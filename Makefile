@@ -170,7 +170,7 @@ $(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(
 $(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(STAMP)/zydis $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
-	$(Q)clang $(UNIT_FLAGS) $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
+	$(Q)clang $(UNIT_FLAGS) -O2 $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
 		$(filter %.c,$^) $(B)/zydis/libzydis-host.a
 
 unit: $(UNIT:%=$(B)/unit/%)

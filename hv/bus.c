@@ -185,8 +185,3 @@ void bus_mmio_write(gpa_t gpa, unsigned size, uint64_t val)
 {
 	split_write(mmio_lookup, gpa.v, size, val);
 }
-
-bool bus_mmio_claimed(gpa_t gpa)
-{
-	return mmio_lookup(gpa.v) != NULL;
-}

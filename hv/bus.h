@@ -43,4 +43,3 @@ uint32_t bus_io_read(uint16_t port, unsigned size);
 void bus_io_write(uint16_t port, unsigned size, uint32_t val);
 uint64_t bus_mmio_read(gpa_t gpa, unsigned size);
 void bus_mmio_write(gpa_t gpa, unsigned size, uint64_t val);
-bool bus_mmio_claimed(gpa_t gpa);

@@ -173,8 +173,7 @@ struct vcpu_ops {
 	int (*load)(struct vcpu *v,
 		    const struct vcpu_state *s); /* -EINVAL: state_fault, or the processor's no */
 	void (*scramble)(struct vcpu *v);
-	void (*flush)(struct vcpu *v); /* guest TLB and nested translations of this CPU */
-	void (*dump)(struct vcpu *v);  /* log the vendor's state block, for a panic */
+	void (*dump)(struct vcpu *v); /* log the vendor's state block, for a panic */
 	const char *(*exit_name)(unsigned reason);
 };
 

@@ -171,7 +171,6 @@ const struct vcpu_ops svm_ops = {
 	.state_fault = svm_state_fault,
 	.load = svm_load,
 	.scramble = svm_scramble,
-	.flush = svm_flush,
 	.dump = svm_dump,
 	.exit_name = svm_exit_name,
 };

@@ -114,7 +114,6 @@ const struct vcpu_ops vmx_ops = {
 	.state_fault = vmx_state_fault,
 	.load = vmx_load,
 	.scramble = vmx_scramble,
-	.flush = vmx_flush,
 	.dump = vmx_dump,
 	.exit_name = vmx_exit_name,
 };

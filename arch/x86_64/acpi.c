@@ -10,20 +10,6 @@
 #include "arch/x86_64/madt.h"
 #include "hv/log.h"
 
-struct rsdp {
-	char sig[8];
-	uint8_t checksum;
-	char oem_id[6];
-	uint8_t revision;
-	uint32_t rsdt;
-	/* revision >= 2 */
-	uint32_t length;
-	uint64_t xsdt;
-	uint8_t xchecksum, reserved[3];
-} __attribute__((packed));
-_Static_assert(sizeof(struct rsdp) == 36, "RSDP");
-#define RSDP_V1_SIZE 20
-
 #define TABLE_MAX  0x100000u /* a DSDT can be big; nothing that we copy is */
 #define ROOT_MAX   256	     /* entries of the root table looked at */
 #define COPIES_MAX 32
@@ -90,7 +76,7 @@ static const struct acpi_header *table_map(uint64_t pa)
 		return NULL;
 	}
 	if (!checksum_ok(h, length)) {
-		log_warn("ACPI: table %.4s at 0x%llx: bad checksum", h->sig,
+		log_warn("ACPI: table %.4s at 0x%llx: bad checksum", h->signature,
 			 (unsigned long long)pa);
 		return NULL;
 	}
@@ -115,7 +101,7 @@ static bool is_wanted(uint64_t pa)
 	const struct acpi_header *h = firmware_map(pa, sizeof(*h));
 
 	for (unsigned i = 0; h && i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		if (memcmp(h->sig, wanted[i], 4) == 0)
+		if (memcmp(h->signature, wanted[i], 4) == 0)
 			return true;
 	return false;
 }
@@ -123,10 +109,10 @@ static bool is_wanted(uint64_t pa)
 /* Root table (XSDT, or RSDT with 32-bit entries) from the RSDP; a copy. */
 static struct acpi_header *root_copy(bool *is_xsdt)
 {
-	const struct rsdp *r = firmware_map(handoff->rsdp, RSDP_V1_SIZE);
+	const struct acpi_rsdp *r = firmware_map(handoff->rsdp, RSDP_V1_SIZE);
 	uint64_t xsdt = 0, rsdt;
 
-	if (!r || memcmp(r->sig, "RSD PTR ", 8) != 0 || !checksum_ok(r, RSDP_V1_SIZE)) {
+	if (!r || memcmp(r->signature, "RSD PTR ", 8) != 0 || !checksum_ok(r, RSDP_V1_SIZE)) {
 		log_warn("ACPI: no valid RSDP at 0x%llx", (unsigned long long)handoff->rsdp);
 		return NULL;
 	}
@@ -176,7 +162,7 @@ static void log_found(void)
 
 	for (unsigned i = 0; i < copied; i++) {
 		names[n++] = ' ';
-		memcpy(&names[n], copies[i]->sig, 4);
+		memcpy(&names[n], copies[i]->signature, 4);
 		n += 4;
 	}
 	names[n] = '\0';
@@ -213,7 +199,7 @@ void acpi_init(void)
 const void *host_acpi_table(const char sig[4], unsigned nth)
 {
 	for (unsigned i = 0; i < copied; i++)
-		if (memcmp(copies[i]->sig, sig, 4) == 0 && nth-- == 0)
+		if (memcmp(copies[i]->signature, sig, 4) == 0 && nth-- == 0)
 			return copies[i];
 	return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Between the files of arch/x86_64/ only. MSRs and control bits by their manual names. */
 #pragma once
+#include "arch/x86_64/acpi_tables.h"
 #include "arch/x86_64/arch.h"
 
 #define MSR_APIC_BASE	 0x1b
@@ -98,56 +99,8 @@ bool paging_is_mapped(uint64_t va); /* for the stack walker */
 void acpi_init(void);
 bool acpi_s5(uint8_t typ[2]); /* SLP_TYPa/b of _S5 */
 
-/* ACPI 6.4 section 5.2.3.2 */
-struct gas {
-	uint8_t space, width, offset, access;
-	uint64_t address;
-} __attribute__((packed));
-_Static_assert(sizeof(struct gas) == 12, "ACPI generic address");
-enum { GAS_MEMORY = 0, GAS_IO = 1, GAS_PCI = 2 };
-
-struct acpi_header {
-	char sig[4];
-	uint32_t length;
-	uint8_t revision, checksum;
-	char oem_id[6], oem_table_id[8];
-	uint32_t oem_revision, creator_id, creator_revision;
-} __attribute__((packed));
-_Static_assert(sizeof(struct acpi_header) == 36, "ACPI table header");
-
-struct acpi_fadt { /* up to X_PM1b_CNT; older ones are shorter, acpi_fadt() zero-fills */
-	struct acpi_header h;
-	uint32_t firmware_ctrl, dsdt;
-	uint8_t reserved, profile;
-	uint16_t sci_int;
-	uint32_t smi_cmd;
-	uint8_t acpi_enable, acpi_disable, s4bios, pstate;
-	uint32_t pm1a_evt, pm1b_evt, pm1a_cnt, pm1b_cnt, pm2_cnt, pm_tmr, gpe0, gpe1;
-	uint8_t pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_len, gpe1_len, gpe1_base,
-		cst;
-	uint16_t lvl2, lvl3, flush_size, flush_stride;
-	uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
-	uint16_t boot_arch;
-	uint8_t reserved2;
-	uint32_t flags;
-	struct gas reset_reg;
-	uint8_t reset_value;
-	uint16_t arm_boot;
-	uint8_t minor;
-	uint64_t x_firmware_ctrl, x_dsdt;
-	struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_tmr, x_gpe0,
-		x_gpe1;
-	struct gas sleep_control, sleep_status;
-} __attribute__((packed));
-_Static_assert(offsetof(struct acpi_fadt, pm_tmr) == 76, "FADT PM_TMR_BLK");
-_Static_assert(offsetof(struct acpi_fadt, century) == 108, "FADT CENTURY");
-_Static_assert(offsetof(struct acpi_fadt, reset_reg) == 116, "FADT RESET_REG");
-_Static_assert(offsetof(struct acpi_fadt, x_pm_tmr) == 208, "FADT X_PM_TMR_BLK");
-_Static_assert(offsetof(struct acpi_fadt, sleep_control) == 244, "FADT SLEEP_CONTROL_REG");
-#define FADT_TMR_VAL_EXT     (1u << 8)
-#define FADT_RESET_REG_SUP   (1u << 10)
-#define FADT_HW_REDUCED_ACPI (1u << 20)
-const struct acpi_fadt *acpi_fadt(void); /* NULL if there is none */
+/* Older ones are shorter: the rest is 0. NULL if there is none. */
+const struct acpi_fadt *acpi_fadt(void);
 
 /* --- aml_s5.c --- */
 int aml_find_s5(const uint8_t *aml, size_t n, uint8_t typ[2]); /* -ENOENT; pure */

@@ -74,7 +74,7 @@ void host_ioapic_init(void)
 	outb(PIC2_DATA, 0xff);
 	while ((e = madt_next(e, MADT_IOAPIC, sizeof(*io))) != NULL) {
 		io = (const struct madt_ioapic *)e;
-		add(io->address, io->gsi_base);
+		add(io->addr, io->gsi_base);
 	}
 	if (count == 0 && !host_acpi_table("APIC", 0))
 		add(IOAPIC_DEFAULT, 0);
@@ -133,7 +133,7 @@ unsigned host_isa_gsi(unsigned irq, bool *level, bool *low)
 	while ((e = madt_next(e, MADT_OVERRIDE, sizeof(struct madt_override))) != NULL) {
 		const struct madt_override *o = (const struct madt_override *)e;
 
-		if (o->bus == 0 && o->irq == irq) {
+		if (o->bus == 0 && o->source == irq) {
 			*low = (o->flags & MADT_POLARITY) == MADT_POLARITY_LOW;
 			*level = (o->flags & MADT_TRIGGER) == MADT_TRIGGER_LEVEL;
 			return o->gsi;

@@ -95,7 +95,7 @@ static void efi_shutdown(void)
 static void fadt_reset(void)
 {
 	const struct acpi_fadt *f = acpi_fadt();
-	const struct gas *g;
+	const struct acpi_gas *g;
 
 	if (!f || !(f->flags & FADT_RESET_REG_SUP))
 		return;
@@ -139,7 +139,7 @@ static void triple_fault(void)
 	asm volatile("lidt %0; int3" : : "m"(nothing));
 }
 
-static uint16_t io_port(const struct gas *x, uint32_t legacy)
+static uint16_t io_port(const struct acpi_gas *x, uint32_t legacy)
 {
 	if (x->space == GAS_IO && x->address)
 		return (uint16_t)x->address;
@@ -167,12 +167,12 @@ static void acpi_sleep(void)
 	if (!f || !acpi_s5(typ))
 		return;
 	if (f->flags & FADT_HW_REDUCED_ACPI) {
-		if (f->sleep_control.space == GAS_IO && f->sleep_control.address)
-			outb((uint16_t)f->sleep_control.address,
+		if (f->sleep_control_reg.space == GAS_IO && f->sleep_control_reg.address)
+			outb((uint16_t)f->sleep_control_reg.address,
 			     (uint8_t)(typ[0] << SLEEP_CTL_TYP) | SLEEP_CTL_EN);
 		return;
 	}
-	a = io_port(&f->x_pm1a_cnt, f->pm1a_cnt);
+	a = io_port(&f->x_pm1a_cnt_blk, f->pm1a_cnt_blk);
 	if (!a)
 		return;
 	if (!(inw(a) & PM1_SCI_EN) && f->smi_cmd && f->acpi_enable) {
@@ -181,7 +181,7 @@ static void acpi_sleep(void)
 			tsc_delay_us(1000);
 	}
 	pm1_sleep(a, typ[0]);
-	pm1_sleep(io_port(&f->x_pm1b_cnt, f->pm1b_cnt), typ[1]);
+	pm1_sleep(io_port(&f->x_pm1b_cnt_blk, f->pm1b_cnt_blk), typ[1]);
 }
 
 /* SLP_TYP 0 is soft off there (82371AB, PMCNTRL) */

@@ -179,8 +179,8 @@ static unsigned list_cpus(uint32_t ids[CPUS_MAX])
 	       (e = madt_next(e, MADT_X2APIC, sizeof(struct madt_x2apic))) != NULL) {
 		const struct madt_x2apic *x = (const struct madt_x2apic *)e;
 
-		if (x->flags & MADT_ENABLED && x->apic_id != UINT32_MAX)
-			ids[n++] = x->apic_id;
+		if (x->flags & MADT_ENABLED && x->x2apic_id != UINT32_MAX)
+			ids[n++] = x->x2apic_id;
 	}
 	if (n > 0 || host_acpi_table("APIC", 0))
 		return n;

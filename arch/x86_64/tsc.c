@@ -132,10 +132,10 @@ static bool pm_start(struct reference *r)
 	const struct acpi_fadt *f = acpi_fadt();
 	uint16_t piix4;
 
-	if (f && f->x_pm_tmr.space == GAS_IO && f->x_pm_tmr.address)
-		pm_port = (uint16_t)f->x_pm_tmr.address;
-	else if (f && f->pm_tmr)
-		pm_port = (uint16_t)f->pm_tmr;
+	if (f && f->x_pm_tmr_blk.space == GAS_IO && f->x_pm_tmr_blk.address)
+		pm_port = (uint16_t)f->x_pm_tmr_blk.address;
+	else if (f && f->pm_tmr_blk)
+		pm_port = (uint16_t)f->pm_tmr_blk;
 	else if (!f && (piix4 = piix4_pm_base()) != 0)
 		pm_port = piix4 + PM_TMR_OFFSET;
 	if (!pm_port)

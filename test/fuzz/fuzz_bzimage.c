@@ -2,18 +2,10 @@
 /* build: boot/bzimage.c boot/map.c */
 /* Four bytes of extra file size and a file's head: what is taken can be loaded without reaching
  * outside. Then the memory map. */
-#include <stdlib.h>
 #include <string.h>
 #include "boot/bzimage.h"
 #include "boot/map.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
+#include "test/fuzz/fuzz.h"
 
 static void try_kernel(const uint8_t *data, size_t size, uint32_t more)
 {
@@ -22,14 +14,14 @@ static void try_kernel(const uint8_t *data, size_t size, uint32_t more)
 	struct bzimage b;
 
 	if (bzimage_check(data, size, file_size, &b, &error)) {
-		require(error && strstr(error, ": ") != NULL);
+		REQUIRE(error && strstr(error, ": ") != NULL);
 		return;
 	}
-	require(b.setup_size <= BZIMAGE_HEAD_MAX && b.setup_size < file_size);
-	require(b.payload_size && b.payload_size <= file_size - b.setup_size);
-	require(b.payload_size <= b.init_size && b.init_size < 1ull << 31);
-	require(b.alignment >= 4096 && !(b.alignment & (b.alignment - 1)));
-	require(b.pref_address >= 0x100000 && b.pref_address + b.init_size <= 1ull << 32);
+	REQUIRE(b.setup_size <= BZIMAGE_HEAD_MAX && b.setup_size < file_size);
+	REQUIRE(b.payload_size && b.payload_size <= file_size - b.setup_size);
+	REQUIRE(b.payload_size <= b.init_size && b.init_size < 1ull << 31);
+	REQUIRE(b.alignment >= 4096 && !(b.alignment & (b.alignment - 1)));
+	REQUIRE(b.pref_address >= 0x100000 && b.pref_address + b.init_size <= 1ull << 32);
 }
 
 static void try_map(const uint8_t *data, size_t size)
@@ -47,8 +39,8 @@ static void try_map(const uint8_t *data, size_t size)
 	}
 	n = map_normalize(map, n);
 	for (size_t i = 0; i < n; i++) {
-		require(map[i].size > 0);
-		require(!i || map[i - 1].base + map[i - 1].size <= map[i].base);
+		REQUIRE(map[i].size > 0);
+		REQUIRE(!i || map[i - 1].base + map[i - 1].size <= map[i].base);
 	}
 }
 

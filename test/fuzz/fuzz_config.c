@@ -5,37 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include "boot/config.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int holds)
-{
-	if (!holds)
-		abort();
-}
+#include "test/fuzz/fuzz.h"
 
 static void check_error(const struct config_error *e)
 {
 	size_t n = strnlen(e->text, sizeof e->text);
 
-	require(n > 0 && n < sizeof e->text && strstr(e->text, ": ") != NULL);
+	REQUIRE(n > 0 && n < sizeof e->text && strstr(e->text, ": ") != NULL);
 	for (size_t i = 0; i < n; i++)
-		require(e->text[i] >= ' ' && e->text[i] <= '~');
+		REQUIRE(e->text[i] >= ' ' && e->text[i] <= '~');
 }
 
 static void check_config(const struct config *c)
 {
-	require(strnlen(c->kernel, sizeof c->kernel) < sizeof c->kernel);
-	require(strnlen(c->initrd, sizeof c->initrd) < sizeof c->initrd);
-	require(strnlen(c->append, sizeof c->append) < sizeof c->append);
-	require(strnlen(c->options, sizeof c->options) < sizeof c->options);
-	require(c->cpus <= HANDOFF_MAX_CPUS && c->n_nics <= HANDOFF_MAX_NICS);
-	require(c->hv_base % HV_ALIGN == 0 && c->hv_base && c->hv_base < 1ull << 32);
-	require(c->hv_memory % HV_ALIGN == 0 && c->hv_memory);
-	require(c->console_port >= 0x100 && c->console_port % 8 == 0);
-	require(c->on_reset <= RESET_STOP);
+	REQUIRE(strnlen(c->kernel, sizeof c->kernel) < sizeof c->kernel);
+	REQUIRE(strnlen(c->initrd, sizeof c->initrd) < sizeof c->initrd);
+	REQUIRE(strnlen(c->append, sizeof c->append) < sizeof c->append);
+	REQUIRE(strnlen(c->options, sizeof c->options) < sizeof c->options);
+	REQUIRE(c->cpus <= HANDOFF_MAX_CPUS && c->n_nics <= HANDOFF_MAX_NICS);
+	REQUIRE(c->hv_base % HV_ALIGN == 0 && c->hv_base && c->hv_base < 1ull << 32);
+	REQUIRE(c->hv_memory % HV_ALIGN == 0 && c->hv_memory);
+	REQUIRE(c->console_port >= 0x100 && c->console_port % 8 == 0);
+	REQUIRE(c->on_reset <= RESET_STOP);
 	for (uint32_t i = 0; i < c->n_nics; i++)
-		require(c->nics[i].role <= NIC_ROLE_EXPERIMENT);
+		REQUIRE(c->nics[i].role <= NIC_ROLE_EXPERIMENT);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -45,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = malloc(size + 1);
 	size_t n;
 
-	require(text != NULL);
+	REQUIRE(text != NULL);
 	memcpy(text, data, size);
 	text[size] = 0;
 	n = strlen(text);

@@ -9,24 +9,11 @@
 #include <stddef.h>
 #include "test/fuzz/fuzz.h"
 #include "test/unit/board.h"
+#include "test/unit/card.h"
 #include "test/unit/traffic.h"
-#include "hv/pci.h"
 
 #define FIRES_PER_FLOOR 5 /* PIT and three HPET timers at 20 us, and the RTC */
 #define FLOOR_NS	20000
-static uint8_t config[PCIE_CONFIG_SIZE] = {0x34, 0x12, 0x78, 0x56};
-static uint8_t mask[PCIE_CONFIG_SIZE] = {[PCI_COMMAND] = 7, [0xfff] = 0x0f};
-static uint8_t w1c[PCIE_CONFIG_SIZE] = {[0x07] = 0xf8};
-static struct pci_function card = {
-	.name = "card",
-	.devfn = PCI_DEVFN(3, 0),
-	.config_size = PCIE_CONFIG_SIZE,
-	.config = config,
-	.mask = mask,
-	.w1c = w1c,
-	.bar = {[0] = {PCI_BAR_MEM64, true, 0x4000}, [2] = {PCI_BAR_IO, false, 0x20}},
-};
-
 static void start_board(void)
 {
 	static struct guest_map map = {.pci_base = 0x80000000, .pci_end = 0xf0000000};

@@ -6,9 +6,9 @@
  * instruction's length or not at all.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "hv/emulate.h"
+#include "test/fuzz/fuzz.h"
 
 enum { RAX, RCX, RSI = 6, RDI = 7 };
 
@@ -32,20 +32,14 @@ struct machine {
 	unsigned effects, accesses;
 };
 
-static void require(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static bool faults(struct machine *m, uint64_t linear, unsigned size, bool write)
 {
 	uint64_t page = (linear >> 12 ^ m->in->fault_seed) * 0x9e3779b97f4a7c15ull;
 
-	require(size == 1 || size == 2 || size == 4 || size == 8);
-	require(++m->accesses < 1000);
+	REQUIRE(size == 1 || size == 2 || size == 4 || size == 8);
+	REQUIRE(++m->accesses < 1000);
 	if (m->c.bits != 64)
-		require(linear <= UINT32_MAX);
+		REQUIRE(linear <= UINT32_MAX);
 	if ((page >> 56) >= m->in->fault_rate && !(write && (page >> 48 & 7) == 0))
 		return false;
 	m->c.fault_vector = 14;
@@ -61,7 +55,7 @@ static int op_fetch(struct emu_ctx *c, uint64_t linear, void *buf, unsigned size
 	uint64_t off = linear - m->start;
 	unsigned have = m->in->code_pages % 21;
 
-	require(size >= 1 && size <= EMU_INSN_MAX);
+	REQUIRE(size >= 1 && size <= EMU_INSN_MAX);
 	if (c->bits != 64)
 		off = (uint32_t)off;
 	if (off >= have) {
@@ -89,7 +83,7 @@ static int op_write(struct emu_ctx *c, uint64_t linear, unsigned size, uint64_t 
 {
 	struct machine *m = c->opaque;
 
-	require(size == 8 || val >> (8 * size) == 0);
+	REQUIRE(size == 8 || val >> (8 * size) == 0);
 	if (faults(m, linear, size, true))
 		return -EFAULT;
 	m->effects++;
@@ -105,7 +99,7 @@ static uint32_t op_io_read(struct emu_ctx *c, uint16_t port, unsigned size)
 {
 	struct machine *m = c->opaque;
 
-	require(c->io_allowed && (size == 1 || size == 2 || size == 4));
+	REQUIRE(c->io_allowed && (size == 1 || size == 2 || size == 4));
 	m->effects++;
 	return 0xffffffffu ^ port;
 }
@@ -115,7 +109,7 @@ static void op_io_write(struct emu_ctx *c, uint16_t port, unsigned size, uint32_
 	struct machine *m = c->opaque;
 
 	(void)port;
-	require(c->io_allowed && (size == 4 || val >> (8 * size) == 0));
+	REQUIRE(c->io_allowed && (size == 4 || val >> (8 * size) == 0));
 	m->effects++;
 }
 
@@ -124,7 +118,7 @@ static void op_segment(struct emu_ctx *c, unsigned seg)
 	struct machine *m = c->opaque;
 	const struct input *in = m->in;
 
-	require(seg < 6 && !(c->seg_loaded & 1u << seg));
+	REQUIRE(seg < 6 && !(c->seg_loaded & 1u << seg));
 	c->seg[seg] = (struct emu_segment){
 		.base = c->bits == 64 ? in->gpr[seg] : (uint32_t)in->gpr[seg],
 		.limit = in->seg_limit[seg],
@@ -183,7 +177,6 @@ static bool looks_like_string(const struct emu_ctx *c)
 	return false;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {0};
@@ -195,28 +188,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&in, data, size < sizeof(in) ? size : sizeof(in));
 	setup(&m, &in, gpr);
 	length = emulate_length(&m.c, NULL);
-	require(length <= EMU_INSN_MAX);
+	REQUIRE(length <= EMU_INSN_MAX);
 	setup(&m, &in, gpr);
 	rip = m.c.rip;
 	rflags = m.c.rflags;
 	switch (emulate(&m.c)) {
 	case EMU_OK:
-		require(m.c.rip == rip ||
+		REQUIRE(m.c.rip == rip ||
 			(m.c.rip - rip == length ||
 			 (m.c.bits != 64 && (uint32_t)(m.c.rip - rip) == length)));
-		require(((m.c.rflags ^ rflags) & ~0x8d5ull) == 0);
+		REQUIRE(((m.c.rflags ^ rflags) & ~0x8d5ull) == 0);
 		break;
 	case EMU_FAULT:
 		string = looks_like_string(&m.c);
-		require(m.c.rip == rip);
-		require(m.c.fault_vector >= 12 && m.c.fault_vector <= 14);
+		REQUIRE(m.c.rip == rip);
+		REQUIRE(m.c.fault_vector >= 12 && m.c.fault_vector <= 14);
 		for (unsigned i = 0; i < 16; i++)
-			require(gpr[i] == in.gpr[i] || (string && string_register(i)));
-		require(m.c.rflags == rflags || string);
+			REQUIRE(gpr[i] == in.gpr[i] || (string && string_register(i)));
+		REQUIRE(m.c.rflags == rflags || string);
 		break;
 	default:
-		require(m.c.rip == rip && m.c.rflags == rflags && !m.effects && !m.accesses);
-		require(memcmp(gpr, in.gpr, sizeof(gpr)) == 0);
+		REQUIRE(m.c.rip == rip && m.c.rflags == rflags && !m.effects && !m.accesses);
+		REQUIRE(memcmp(gpr, in.gpr, sizeof(gpr)) == 0);
 		break;
 	}
 	return 0;

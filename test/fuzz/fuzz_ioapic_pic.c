@@ -5,7 +5,6 @@
  * lies, a level-triggered pin never sends twice without an EOI, and a save, scramble, load and save
  * again gives the same bytes.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "test/fuzz/fuzz.h"
 #include "test/unit/images.h"
 #include "test/unit/traffic.h"
+#include "test/unit/quiet.h"
 
 static bool wire;
 static unsigned sent_level;
@@ -35,12 +35,6 @@ void vlapic_deliver(uint32_t dest, bool logical, unsigned delivery, uint8_t vect
 	REQUIRE(dest <= 0xff && delivery <= DELIVERY_EXTINT);
 	REQUIRE(!level || delivery <= DELIVERY_LOWEST);
 	sent_level += level;
-}
-
-void panic(const char *text, ...)
-{
-	(void)fprintf(stderr, "panic: %s\n", text);
-	abort();
 }
 
 static void round_trip(void)

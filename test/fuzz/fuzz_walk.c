@@ -6,10 +6,10 @@
  * a user's rights are never more than the supervisor's without SMAP.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "hv/guest.h"
 #include "hv/walk.h"
+#include "test/fuzz/fuzz.h"
 
 #define RAM_SIZE 0x2000
 #define AD	 0x60u
@@ -28,16 +28,10 @@ struct input {
 	} __attribute__((packed)) entry[32];
 } __attribute__((packed));
 
-static void require(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 void *guest_ptr(gpa_t gpa, size_t n)
 {
-	require(n == 4 || n == 8);
-	require(gpa.v % n == 0);
+	REQUIRE(n == 4 || n == 8);
+	REQUIRE(gpa.v % n == 0);
 	return gpa.v <= RAM_SIZE - n ? (uint8_t *)ram + gpa.v : NULL;
 }
 
@@ -51,12 +45,11 @@ static int walk(struct walk_regs *r, uint64_t linear, unsigned cpl, unsigned acc
 static void check_memory(bool fault)
 {
 	if (fault)
-		require(memcmp(ram, before, sizeof(ram)) == 0);
+		REQUIRE(memcmp(ram, before, sizeof(ram)) == 0);
 	for (unsigned i = 0; i < RAM_SIZE / 8; i++)
-		require((before[i] & ~ram[i]) == 0 && ((before[i] ^ ram[i]) & ~AD) == 0);
+		REQUIRE((before[i] & ~ram[i]) == 0 && ((before[i] ^ ram[i]) & ~AD) == 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const unsigned accesses[] = {WALK_READ, WALK_WRITE, WALK_FETCH};
@@ -91,22 +84,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 			memcpy(before, ram, sizeof(ram));
 			err = walk(&r, in.linear, cpl, accesses[a], &gpa, &error);
-			require(err == 0 || err == -EFAULT);
+			REQUIRE(err == 0 || err == -EFAULT);
 			check_memory(err != 0);
-			require(walk(&r, in.linear, cpl, accesses[a], &again, &error2) == err);
+			REQUIRE(walk(&r, in.linear, cpl, accesses[a], &again, &error2) == err);
 			if (err) {
-				require(error == error2 && (error & ~0x3fu) == 0 &&
+				REQUIRE(error == error2 && (error & ~0x3fu) == 0 &&
 					(error >> 2 & 1) == (cpl == 3));
-				require((error >> 1 & 1) == (accesses[a] == WALK_WRITE));
+				REQUIRE((error >> 1 & 1) == (accesses[a] == WALK_WRITE));
 				continue;
 			}
-			require(gpa.v == again.v && ((gpa.v ^ in.linear) & 0xfff) == 0 &&
+			REQUIRE(gpa.v == again.v && ((gpa.v ^ in.linear) & 0xfff) == 0 &&
 				gpa.v >> 52 == 0);
 			if (accesses[a] == WALK_WRITE)
-				require(walk(&r, in.linear, cpl, WALK_READ, &again, &error) == 0 &&
+				REQUIRE(walk(&r, in.linear, cpl, WALK_READ, &again, &error) == 0 &&
 					again.v == gpa.v);
 			if (cpl == 3 && accesses[a] != WALK_FETCH && (r.ac || !(r.cr4 & 1u << 21)))
-				require(walk(&r, in.linear, 0, accesses[a], &again, &error) == 0);
+				REQUIRE(walk(&r, in.linear, 0, accesses[a], &again, &error) == 0);
 		}
 	}
 	return 0;

@@ -4,7 +4,6 @@
  * edges, and what devices ask of the node. Include once per program, after check.h.
  */
 #pragma once
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "hv/unit.h"
 #include "hv/vcpu.h"
 #include "test/unit/images.h"
+#include "test/unit/quiet.h"
 #include "timevirt/vtimer.h"
 
 static struct {
@@ -52,22 +52,6 @@ void irq_set(unsigned gsi, bool level)
 	if (gsi < 16)
 		irq_isa_set(gsi, level);
 	board_line(&board.gsi[gsi], &board.gsi_edges[gsi], level);
-}
-
-void log_at(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
-}
-
-void panic(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	abort();
 }
 
 void node_guest_reset(const char *why)

@@ -14,6 +14,7 @@
 #include "hv/vcpu.h"
 #include "hv/vlapic_internal.h"
 #include "test/unit/images.h"
+#include "test/unit/quiet.h"
 
 #define RIG_CPUS 4
 #define RIG_HZ	 2394000000ull
@@ -78,24 +79,6 @@ void vcpu_post_sipi(struct vcpu *v, uint8_t vector)
 {
 	rig_events[v->index].sipis++;
 	rig_events[v->index].sipi_vector = vector;
-}
-
-void log_at(enum log_level level, const char *text, ...)
-{
-	(void)level;
-	(void)text;
-}
-
-bool log_ratelimited(struct log_ratelimit *r)
-{
-	(void)r;
-	return true;
-}
-
-void panic(const char *text, ...)
-{
-	(void)fprintf(stderr, "panic: %s\n", text);
-	abort();
 }
 
 #ifndef RIG_BOARD

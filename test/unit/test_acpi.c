@@ -3,24 +3,14 @@
 /*
  * With an argument it also writes every table to a file there (SIG.aml), for iasl -d.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include "test/unit/check.h"
+#include "test/unit/quiet.h"
 #include "hv/acpi_format.h"
 #include "hv/log.h"
 #include "hv/platform.h"
 
 static uint8_t mem[TABLES_SIZE] __attribute__((aligned(4096)));
-
-void panic(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	abort();
-}
 
 static struct acpi_config config(unsigned n, uint32_t step)
 {

@@ -98,8 +98,6 @@ static void nobody_reads_ones(void)
 	CHECK_EQ(bus_mmio_read((gpa_t){0xf000000000000000}, 8), ~0ull);
 	CHECK_EQ(bus_mmio_read((gpa_t){0xf000000000000000}, 4), 0xffffffff);
 	CHECK_EQ(n_seen, 0);
-	CHECK(!bus_mmio_claimed((gpa_t){0xfecffff0}));
-	CHECK(bus_mmio_claimed((gpa_t){0xfec00fff}) && bus_mmio_claimed((gpa_t){~0ull}));
 }
 
 static void check_seen(unsigned i, const char *region, uint64_t offset, unsigned size, uint64_t val)

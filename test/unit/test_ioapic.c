@@ -1,7 +1,6 @@
 /* build: hv/ioapic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The IOAPIC and the routing of wires and messages: what leaves for the LAPICs. */
-#include <stdarg.h>
 #include <stdlib.h>
 #include "hv/bus.h"
 #include "hv/irq.h"
@@ -11,6 +10,7 @@
 #include "hv/vlapic.h"
 #include "test/unit/check.h"
 #include "test/unit/images.h"
+#include "test/unit/quiet.h"
 
 #define LEVEL	   (1u << 15)
 #define REMOTE_IRR (1u << 14)
@@ -38,12 +38,6 @@ void vlapic_deliver(uint32_t dest, bool logical, unsigned delivery, uint8_t vect
 void pic_set_input(unsigned irq, bool level)
 {
 	pic_lines = level ? pic_lines | 1u << irq : pic_lines & ~(1u << irq);
-}
-
-void panic(const char *text, ...)
-{
-	(void)fprintf(stderr, "%s\n", text);
-	abort();
 }
 
 static uint32_t rd(unsigned reg)

@@ -1,7 +1,6 @@
 /* build: hv/pic.c hv/bus.c hv/unit.c hv/state.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The 8259 pair against its data sheet. */
-#include <stdarg.h>
 #include <stdlib.h>
 #include "hv/bus.h"
 #include "hv/irq.h"
@@ -11,6 +10,7 @@
 #include "hv/vlapic.h"
 #include "test/unit/check.h"
 #include "test/unit/images.h"
+#include "test/unit/quiet.h"
 
 enum { M = 0x20, S = 0xa0, ELCR = 0x4d0 };
 
@@ -21,12 +21,6 @@ void vlapic_set_lint0(bool level)
 {
 	wire = level;
 	changes++;
-}
-
-void panic(const char *text, ...)
-{
-	(void)fprintf(stderr, "%s\n", text);
-	abort();
 }
 
 static void out(uint16_t port, uint8_t val)

@@ -10,6 +10,7 @@
 #include "hv/msr.h"
 #include "svm/svm.h"
 #include "test/unit/check.h"
+#include "test/unit/quiet.h"
 
 #define RAM_PAGES 1024
 #define PTE	  0x27ull /* P RW US A */
@@ -64,11 +65,6 @@ void *phys_to_virt(hpa_t p)
 	return NULL;
 }
 
-void log_at(enum log_level level, const char *fmt, ...)
-{
-	(void)level, (void)fmt;
-}
-
 /* --- state --- */
 
 static struct vcpu_state good; /* 64-bit kernel mode */
@@ -111,10 +107,10 @@ static void state_of_a_running_kernel_loads(void)
 	CHECK(!svm_state_fault(&s));
 }
 
-#define REFUSED(change)                      \
-	do {                                 \
-		struct vcpu_state s = good;  \
-		change;                      \
+#define REFUSED(change)                     \
+	do {                                \
+		struct vcpu_state s = good; \
+		change;                     \
 		CHECK(svm_state_fault(&s)); \
 	} while (0)
 

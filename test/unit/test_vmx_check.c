@@ -76,11 +76,11 @@ static void accepts_events(void)
 	CHECK(!vmx_state_fault(&s));
 }
 
-#define REFUSES(base, ...)                                          \
-	do {                                                        \
-		struct vcpu_state s = base;                         \
-		CHECK(!vmx_state_fault(&s));                     \
-		__VA_ARGS__;                                        \
+#define REFUSES(base, ...)                                     \
+	do {                                                   \
+		struct vcpu_state s = base;                    \
+		CHECK(!vmx_state_fault(&s));                   \
+		__VA_ARGS__;                                   \
 		CHECK(vmx_state_fault(&s) && #__VA_ARGS__[0]); \
 	} while (0)
 

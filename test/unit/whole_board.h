@@ -11,9 +11,9 @@
 #include "hv/cpuid.h"
 #include "hv/machine.h"
 #include "hv/msr.h"
-#include "hv/pci.h"
 #include "hv/platform.h"
 #include "hv/vcpu_unit.h"
+#include "test/unit/card.h"
 #include "test/unit/lapic_rig.h"
 #include "test/unit/vcpu_states.h"
 #ifdef VCPU_STATES_SVM
@@ -254,19 +254,6 @@ static struct machine whole_machine = {
 	.apic_ids = rig_id,
 	.map = &whole_map,
 };
-static uint8_t whole_config[PCIE_CONFIG_SIZE] = {0x34, 0x12, 0x78, 0x56};
-static uint8_t whole_mask[PCIE_CONFIG_SIZE] = {[PCI_COMMAND] = 7, [0xfff] = 0x0f};
-static uint8_t whole_w1c[PCIE_CONFIG_SIZE] = {[0x07] = 0xf8};
-static struct pci_function whole_card = {
-	.name = "card",
-	.devfn = PCI_DEVFN(3, 0),
-	.config_size = PCIE_CONFIG_SIZE,
-	.config = whole_config,
-	.mask = whole_mask,
-	.w1c = whole_w1c,
-	.bar = {[0] = {PCI_BAR_MEM64, true, 0x4000}, [2] = {PCI_BAR_IO, false, 0x20}},
-};
-
 static void whole_board_devices(void)
 {
 	pic_init();
@@ -278,7 +265,7 @@ static void whole_board_devices(void)
 	vuart_init(0x3f8, 4);
 	ports_init();
 	pci_root_init(&whole_map);
-	assert(pci_add(&whole_card) == 0);
+	assert(pci_add(&card) == 0);
 }
 
 /* Once: everything as after power-on, with the vCPUs captured. */
