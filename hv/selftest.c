@@ -54,7 +54,7 @@ static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second
 		node_guest_reset("selftest: its state could not be loaded");
 		state_describe(&fault, text, sizeof(text));
 		memcpy(r->section, fault.name, sizeof(fault.name));
-		return fail(r, text);
+		return fail(r, strstr(text, ": ") + 2); /* the section is told apart */
 	}
 	if (save(second, size, &again) != 0 || again != r->bytes ||
 	    memcmp(first, second, again) != 0)
