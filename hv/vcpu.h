@@ -108,7 +108,6 @@ struct vcpu {
 	void *vendor;		  /* struct vmx_vcpu / struct svm_vcpu, allocated by create() */
 	struct vcpu_stats *stats; /* hv/stats.h */
 	struct unit unit;
-	char unit_name[STATE_NAME_LEN];
 };
 
 /* What must hold for a state, and which of its fields are to blame if it does not. */

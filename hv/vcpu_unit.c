@@ -158,14 +158,13 @@ void vcpu_unit_register(struct vcpu *v)
 	v->image = pages_alloc((sizeof(struct vcpu_image) + PAGE_SIZE - 1) /
 			       PAGE_SIZE); /* XSAVE: aligned to 64 */
 	ASSERT(v->image);
-	fmt(v->unit_name, sizeof(v->unit_name), "vcpu %u", v->index);
 	v->unit = (struct unit){.version = VCPU_SECTION_VERSION,
 				.dev = v,
 				.reset = unit_reset,
 				.save = unit_save,
 				.load = unit_load,
 				.scramble = unit_scramble};
-	memcpy(v->unit.name, v->unit_name, sizeof(v->unit.name));
+	fmt(v->unit.name, sizeof(v->unit.name), "vcpu %u", v->index);
 	if (unit_register(&v->unit) != 0)
 		panic("vCPU %u: too many units", v->index);
 }

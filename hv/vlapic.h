@@ -42,7 +42,6 @@ struct vlapic {
 	vns_t timer_deadline;  /* next interrupt of the guest's timer; VNS_NEVER = stopped */
 	uint64_t tsc_deadline; /* IA32_TSC_DEADLINE, guest ticks, 0 = disarmed */
 	struct unit unit;
-	char unit_name[STATE_NAME_LEN];
 };
 
 void vlapic_init(struct vlapic *l, struct vcpu *v, uint8_t *regs, uint32_t apic_id, bool bsp,

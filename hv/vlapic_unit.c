@@ -195,13 +195,12 @@ static void lapic_reset(void *dev)
 
 void vlapic_unit_register(struct vlapic *l)
 {
-	fmt(l->unit_name, sizeof(l->unit_name), "lapic %u", l->vcpu->index);
 	l->unit = (struct unit){.version = 1,
 				.dev = l,
 				.reset = lapic_reset,
 				.save = lapic_save,
 				.load = lapic_load,
 				.scramble = lapic_scramble};
-	memcpy(l->unit.name, l->unit_name, sizeof(l->unit.name));
+	fmt(l->unit.name, sizeof(l->unit.name), "lapic %u", l->vcpu->index);
 	ASSERT(unit_register(&l->unit) == 0);
 }

@@ -85,7 +85,7 @@ uint64_t vclock_host_deadline(const struct vclock *c, vns_t t)
 
 	if (!c->running || t.v == VNS_NEVER.v || t.v > c->max_ns)
 		return UINT64_MAX;
-	ticks = rate_ns_to_cycles_up(t.v, c->hz);
+	ticks = vclock_ns_to_ticks_up(c, t);
 	if (ticks <= c->stopped)
 		return c->started;
 	if (__builtin_add_overflow(c->started, ticks - c->stopped, &host))

@@ -9,7 +9,7 @@
 
 #define WINDOWS (CPU_INTERRUPT_WINDOW_EXITING | CPU_NMI_WINDOW_EXITING | CPU_HLT_EXITING)
 
-void vmx_set_primary(struct vmx_vcpu *x, uint32_t val)
+static void set_primary(struct vmx_vcpu *x, uint32_t val)
 {
 	if (x->primary == val)
 		return;
@@ -24,7 +24,8 @@ void vmx_inject(struct vcpu *v, const struct vcpu_event *e)
 	to_vmx(v)->attention = true;
 }
 
-bool vmx_soft_event(unsigned type)
+/* One that carries an instruction's length. */
+static bool soft_event(unsigned type)
 {
 	return type == EVENT_SOFT_INT || type == EVENT_PRIV_EXC || type == EVENT_SOFT_EXC;
 }
@@ -40,7 +41,7 @@ bool vmx_capture_vectoring(struct vcpu *v)
 		e.has_error = true;
 		e.error = vmread32(IDT_VECTORING_ERROR);
 	}
-	if (vmx_soft_event(e.type))
+	if (soft_event(e.type))
 		e.insn_len = vmread32(EXIT_INSTRUCTION_LENGTH);
 	vmx_inject(v, &e);
 	return true;
@@ -85,7 +86,7 @@ static void enter_with(struct vcpu *v, const struct vcpu_event *e)
 		info |= INFO_ERROR_VALID;
 		vmwrite(ENTRY_EXCEPTION_ERROR, e->error & 0xffff);
 	}
-	if (vmx_soft_event(e->type))
+	if (soft_event(e->type))
 		vmwrite(ENTRY_INSTRUCTION_LENGTH, e->insn_len);
 	vmwrite(ENTRY_INTERRUPTION_INFO, info);
 	/* an NMI whose delivery is repeated has blocked NMIs already; the entry does so again and
@@ -159,5 +160,5 @@ void vmx_prepare_events(struct vcpu *v)
 	if ((windows & CPU_INTERRUPT_WINDOW_EXITING) && vmx_caps.bochs)
 		windows |= CPU_HLT_EXITING;
 	/* nothing more until a window opens: that is an exit, which asks for attention again */
-	vmx_set_primary(x, (x->primary & ~WINDOWS) | windows);
+	set_primary(x, (x->primary & ~WINDOWS) | windows);
 }

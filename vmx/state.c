@@ -31,7 +31,8 @@ static bool live(const struct live_msr *m)
 	return m->feature == ALWAYS || cpuid_has((enum guest_feature)m->feature);
 }
 
-void vmx_write_registers(struct vcpu *v)
+/* RIP, RFLAGS and RSP from struct vcpu to the VMCS. */
+static void write_registers(struct vcpu *v)
 {
 	struct vmx_vcpu *x = to_vmx(v);
 
@@ -78,7 +79,7 @@ void vmx_reset(struct vcpu *v)
 	v->rip = 0xfff0;
 	v->rflags = 2;
 	v->event_pending = false;
-	vmx_write_registers(v);
+	write_registers(v);
 	for (unsigned i = 0; i < NUM_SEG; i++)
 		vmx_set_segment(i, i == SEG_CS	   ? &cs
 				   : i == SEG_LDTR ? &ldtr
@@ -230,7 +231,7 @@ int vmx_load(struct vcpu *v, const struct vcpu_state *s)
 	memcpy(v->gpr, s->gpr, sizeof(v->gpr));
 	v->rip = s->rip;
 	v->rflags = s->rflags;
-	vmx_write_registers(v);
+	write_registers(v);
 	load_control_registers(s);
 	for (unsigned i = 0; i < NUM_SEG; i++)
 		vmx_set_segment(i, &s->seg[i]);
@@ -282,7 +283,7 @@ void vmx_scramble(struct vcpu *v)
 
 	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		vmwrite(fields[i], GARBAGE);
-	vmx_write_registers(v);
+	write_registers(v);
 	for (unsigned i = 0; i < NUM_SEG; i++)
 		vmx_set_segment(i, &seg);
 	write_table_registers(GARBAGE, 0x5a5a, GARBAGE, 0x5a5a);

@@ -33,7 +33,7 @@ static int feature_control_enable(void)
 	return -EPERM;
 }
 
-int vmx_cpu_enable(void)
+static int vmx_cpu_enable(void)
 {
 	struct cpu *c = this_cpu();
 	uint64_t pa;
@@ -59,7 +59,7 @@ failed:
 	return -EIO;
 }
 
-void vmx_cpu_disable(void)
+static void vmx_cpu_disable(void)
 {
 	unsigned i = this_cpu()->index;
 

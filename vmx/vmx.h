@@ -126,8 +126,6 @@ int vmx_enter(struct vcpu *v, struct vmx_vcpu *x);
 extern uint8_t vmx_exit[]; /* HOST_RIP */
 
 /* --- vmx.c --- */
-int vmx_cpu_enable(void);
-void vmx_cpu_disable(void);
 
 /* --- vmcs_setup.c --- */
 int vmx_bitmaps_setup(void); /* boot CPU: MSR bitmaps */
@@ -145,10 +143,8 @@ void vmx_flush_vpid(struct vcpu *v);
 void vmx_prepare_events(
 	struct vcpu *v); /* decide what this entry injects, and which windows it waits for */
 void vmx_inject(struct vcpu *v, const struct vcpu_event *e);
-bool vmx_soft_event(unsigned type);	    /* one that carries an instruction length */
 bool vmx_capture_vectoring(struct vcpu *v); /* was the exit during the delivery of an event? then it
 					       is pending again */
-void vmx_set_primary(struct vmx_vcpu *x, uint32_t val);
 void vmx_block_nmi(void);
 bool vmx_nmi_blocked(struct vcpu *v);
 void vmx_clear_shadow(struct vcpu *v);
@@ -193,7 +189,6 @@ bool vmx_pdpte_valid(uint64_t pdpte);
 const char *vmx_state_fault(const struct vcpu_state *s);
 
 /* --- state.c --- */
-void vmx_write_registers(struct vcpu *v); /* RIP, RFLAGS, RSP from struct vcpu to the VMCS */
 void vmx_reset(struct vcpu *v);
 void vmx_sipi(struct vcpu *v, uint8_t vector);
 void vmx_save(struct vcpu *v, struct vcpu_state *s);

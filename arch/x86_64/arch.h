@@ -110,7 +110,6 @@ void lapic_timer_arm(uint64_t deadline);
 void host_ioapic_init(void); /* masks everything */
 /* Unmasked from then on; -ENODEV. */
 int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool low);
-void host_ioapic_mask(unsigned gsi, bool mask);
 unsigned host_isa_gsi(unsigned irq, bool *level, bool *low); /* MADT overrides applied */
 
 /* --- host ACPI (acpi.c), parsed and copied at boot --- */
@@ -170,12 +169,9 @@ int fpu_load(const void *area, uint64_t guest_xcr0);
 __attribute__((noreturn)) void machine_reset(void);
 __attribute__((noreturn)) void machine_poweroff(void);
 const char *symbol_name(uint64_t addr, uint64_t *offset); /* "?" if unknown */
-void stack_trace(uint64_t rip, uint64_t rbp);		  /* to the log */
 extern void (*panic_hook)(void); /* set by hv/: prints the last exits, with panic_printf() */
 /* To the UART, polled, no lock; for panic_hook and what it calls. While panic_active, log_at() must
  * come here, too. */
 void panic_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 extern bool panic_active;
-/* VMXOFF or EFER.SVME off (GIF on), whichever applies; harmless otherwise; any context. */
-void cpu_virt_off(void);
 __attribute__((noreturn)) void cpu_stop(void); /* virtualization off, then halt for good */

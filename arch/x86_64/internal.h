@@ -106,7 +106,6 @@ const struct acpi_fadt *acpi_fadt(void);
 int aml_find_s5(const uint8_t *aml, size_t n, uint8_t typ[2]); /* -ENOENT; pure */
 
 /* --- lapic.c --- */
-uint32_t lapic_id(void);
 bool lapic_ready(void);
 bool lapic_is_x2(void);
 bool lapic_in_service(uint8_t vector);

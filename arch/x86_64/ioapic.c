@@ -111,20 +111,6 @@ int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level
 	return 0;
 }
 
-void host_ioapic_mask(unsigned gsi, bool mask)
-{
-	const struct ioapic *a = find(gsi);
-	uint32_t reg, rte;
-
-	if (!a)
-		return;
-	reg = IOREDTBL + 2 * (gsi - a->gsi);
-	spin_lock(&lock);
-	rte = reg_read(a, reg) & ~RTE_MASKED;
-	reg_write(a, reg, mask ? rte | RTE_MASKED : rte);
-	spin_unlock(&lock);
-}
-
 unsigned host_isa_gsi(unsigned irq, bool *level, bool *low)
 {
 	const struct madt_entry *e = NULL;

@@ -74,7 +74,7 @@ bool lapic_is_x2(void)
 	return x2;
 }
 
-uint32_t lapic_id(void)
+static uint32_t lapic_id(void)
 {
 	uint32_t id = reg_read(APIC_ID);
 

@@ -61,7 +61,8 @@ void panic_printf(const char *fmt, ...)
 	va_end(ap);
 }
 
-void cpu_virt_off(void)
+/* VMXOFF or EFER.SVME off (GIF on), whichever applies; harmless otherwise; any context. */
+static void cpu_virt_off(void)
 {
 	if (read_cr4() & CR4_VMXE) {
 		/* #UD if VMXON hasn't been executed */
@@ -129,7 +130,8 @@ static void to_log(const char *fmt, ...)
 	log_at(LOG_ERROR, "%s", line);
 }
 
-void stack_trace(uint64_t rip, uint64_t rbp)
+/* To the log, or to the panic's screen. */
+static void stack_trace(uint64_t rip, uint64_t rbp)
 {
 	void (*out)(const char *fmt, ...) = panic_active ? panic_printf : to_log;
 
