@@ -294,6 +294,8 @@ uint32_t cpuid_digest(void)
 	for (unsigned i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
 		const struct leaf *l = &leaves[i];
 
+		if (l->leaf > cpuid(l->leaf & EXTENDED, 0).eax)
+			continue; /* what it would show instead can be anything */
 		for (uint32_t sub = 0; sub < DIGEST_SUBLEAVES; sub++) {
 			struct cpuid r = cpuid(l->leaf, sub);
 
