@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fibers: straight-line code that can wait for a device. Each has a small stack of its own and
+ * gives up the processor only in fiber_wait and fiber_yield, so data that one CPU's fibers share
+ * needs no locks. The same code runs on the host (ASan is told of each switch).
+ *
+ * Context: one scheduler per storage CPU; fiber_run and everything inside fibers on that CPU only.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+struct fiber;
+struct fiber_sched;
+
+struct fiber_sched *fiber_sched_create(unsigned stacks, size_t stack_bytes); /* NULL: no memory */
+/* Runs fn(arg) on a free stack at the next fiber_run; -EAGAIN: all are taken. */
+int fiber_start(struct fiber_sched *s, void (*fn)(void *arg), void *arg);
+/* Runs ready fibers, at most `turns` of them: work is cut into slices. True: more are ready. */
+bool fiber_run(struct fiber_sched *s, unsigned turns);
+
+/* Inside a fiber: */
+struct fiber *fiber_self(void);
+void fiber_wait(void);	/* until somebody calls fiber_wake for it; a wake that came first counts */
+void fiber_yield(void); /* let others run */
+void fiber_wake(struct fiber *f); /* from anywhere on the same CPU */
