@@ -157,7 +157,7 @@ $(B)/test/%.bzimage: $$(wildcard test/kernel/%.c test/kernel/%/*) $(KERNEL_COMMO
 # --- host tests --------------------------------------------------------------------------------
 # A line at the top of a test names the sources it links with: /* build: hv/a.c hv/b.c */
 UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*$(T)*.c)))
-UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include -DHOST_TEST \
+UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include -idirafter $(B)/newlib/include -DHOST_TEST \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 comma := ,

@@ -18,7 +18,7 @@
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
 
 struct block_vec {
-	void *base; /* hypervisor memory, or guest RAM through the direct map */
+	void *base;   /* hypervisor memory, or guest RAM through the direct map */
 	size_t bytes; /* a multiple of SECTOR_SIZE */
 };
 

@@ -14,6 +14,7 @@ struct fiber;
 struct fiber_sched;
 
 struct fiber_sched *fiber_sched_create(unsigned stacks, size_t stack_bytes); /* NULL: no memory */
+void fiber_sched_free(struct fiber_sched *s); /* no fiber is in the middle of anything */
 /* Runs fn(arg) on a free stack at the next fiber_run; -EAGAIN: all are taken. */
 int fiber_start(struct fiber_sched *s, void (*fn)(void *arg), void *arg);
 /* Runs ready fibers, at most `turns` of them: work is cut into slices. True: more are ready. */
@@ -24,3 +25,6 @@ struct fiber *fiber_self(void);
 void fiber_wait(void);	/* until somebody calls fiber_wake for it; a wake that came first counts */
 void fiber_yield(void); /* let others run */
 void fiber_wake(struct fiber *f); /* from anywhere on the same CPU */
+
+/* What a program that uses fibers provides: a fiber wrote below its stack. Does not return. */
+__attribute__((noreturn)) void fiber_overflow(void);
