@@ -16,9 +16,10 @@ struct fiber {
 	struct fiber_sched *sched;
 	void (*fn)(void *arg);
 	void *arg;
-	uint64_t *stack; /* lowest address */
-	void *fake;	 /* ASan's */
-	bool used, waiting, woken;
+	uint64_t *stack;	   /* lowest address */
+	void *fake;		   /* ASan's */
+	struct fiber *next_waiter; /* in a fiber_queue */
+	bool used, waiting, woken, queued;
 };
 
 struct fiber_sched {
@@ -170,6 +171,11 @@ int fiber_start(struct fiber_sched *s, void (*fn)(void *arg), void *arg)
 	return 0;
 }
 
+int fiber_spawn(void (*fn)(void *arg), void *arg)
+{
+	return fiber_start(current->sched, fn, arg);
+}
+
 static void enter(struct fiber_sched *s, struct fiber *f)
 {
 	current = f;
@@ -223,4 +229,41 @@ void fiber_wake(struct fiber *f)
 		f->waiting = false;
 		make_ready(f);
 	}
+}
+
+/* --- waiting for the same thing --- */
+
+void fiber_queue_wait(struct fiber_queue *q)
+{
+	struct fiber *f = current;
+
+	f->next_waiter = q->first;
+	f->queued = true;
+	q->first = f;
+	while (f->queued)
+		fiber_wait();
+}
+
+void fiber_queue_wake(struct fiber_queue *q)
+{
+	struct fiber *f = q->first;
+
+	q->first = NULL;
+	for (; f; f = f->next_waiter) {
+		f->queued = false;
+		fiber_wake(f);
+	}
+}
+
+void fiber_lock(struct fiber_mutex *m)
+{
+	while (m->taken)
+		fiber_queue_wait(&m->queue);
+	m->taken = true;
+}
+
+void fiber_unlock(struct fiber_mutex *m)
+{
+	m->taken = false;
+	fiber_queue_wake(&m->queue);
 }

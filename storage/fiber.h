@@ -22,9 +22,25 @@ bool fiber_run(struct fiber_sched *s, unsigned turns);
 
 /* Inside a fiber: */
 struct fiber *fiber_self(void);
+int fiber_spawn(void (*fn)(void *arg), void *arg); /* fiber_start on the same scheduler */
 void fiber_wait(void);	/* until somebody calls fiber_wake for it; a wake that came first counts */
 void fiber_yield(void); /* let others run */
 void fiber_wake(struct fiber *f); /* from anywhere on the same CPU */
+
+/* Fibers that wait for the same thing. Zeroed: empty. */
+struct fiber_queue {
+	struct fiber *first;
+};
+void fiber_queue_wait(struct fiber_queue *q); /* until the next fiber_queue_wake */
+void fiber_queue_wake(struct fiber_queue *q); /* all of them */
+
+/* One fiber at a time. Zeroed: free. */
+struct fiber_mutex {
+	bool taken;
+	struct fiber_queue queue;
+};
+void fiber_lock(struct fiber_mutex *m);
+void fiber_unlock(struct fiber_mutex *m);
 
 /* What a program that uses fibers provides: a fiber wrote below its stack. Does not return. */
 __attribute__((noreturn)) void fiber_overflow(void);

@@ -32,7 +32,7 @@ int store_format(struct blockdev *dev, struct blockdev *golden, const struct sto
  * line if it fails: what is wrong and what to do. */
 int store_open(struct blockdev *dev, struct blockdev *golden, const struct store_options *o,
 	       struct store **s, char *why, size_t why_size);
-int store_close(struct store *s); /* flushes, checkpoints, frees */
+int store_close(struct store *s); /* flushes, checkpoints, frees; nobody uses it any more */
 
 uint64_t store_sectors(const struct store *s);
 int store_read(struct store *s, uint64_t sector, const struct block_vec *vec, unsigned n);
@@ -65,5 +65,3 @@ struct store_stats {
 	uint64_t flushes, checkpoints, merges, cleaned_segments;
 };
 void store_stats(const struct store *s, struct store_stats *st);
-/* One slice of background work (merging runs, cleaning); true: there is more. */
-bool store_work(struct store *s);

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The log's head. Writes are copied into one of two windows in memory, several to a record, and get
+ * their place in the store at once; a window is written when it is full, or up to a flush.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "storage/crc32c.h"
+#include "storage/dev.h"
+#include "storage/store_internal.h"
+
+#define NEXT_SECTORS 1u		/* kept in each window for RECORD_NEXT */
+#define REST_MIN     16u	/* a shorter rest of a segment belongs to the window before it */
+#define EXTENT_MAX   (1u << 31) /* a record's len has 32 bits */
+
+static struct window *current(struct store *s)
+{
+	return &s->log.window[s->log.current];
+}
+
+static char *at(const struct window *w, uint32_t sector)
+{
+	return w->buf + (size_t)sector * SECTOR_SIZE;
+}
+
+int log_init(struct store *s)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		s->log.window[i].buf = malloc((size_t)(WINDOW_SECTORS + REST_MIN) * SECTOR_SIZE);
+		if (!s->log.window[i].buf)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void log_free(struct store *s)
+{
+	for (unsigned i = 0; i < 2; i++)
+		free(s->log.window[i].buf);
+}
+
+uint32_t record_checksum(const struct record *r)
+{
+	struct record copy = *r;
+
+	copy.crc = 0;
+	return crc32c(0, &copy, sizeof(copy));
+}
+
+bool record_valid(const struct store *s, const struct record *r, uint64_t sequence)
+{
+	return r->magic == RECORD_MAGIC &&
+	       memcmp(&r->store, s->super.uuid, sizeof(r->store)) == 0 && r->sequence == sequence &&
+	       r->crc == record_checksum(r);
+}
+
+/* --- windows --- */
+
+/* Sectors of the window's segment that lie behind its end. */
+static uint32_t left_behind(const struct store *s, const struct window *w)
+{
+	uint64_t end = segment_sector(s, s->log.segment) + s->super.segment_sectors;
+
+	return (uint32_t)(end - (w->base + w->size));
+}
+
+static void open_window(struct store *s, struct window *w, uint64_t base)
+{
+	uint64_t end = segment_sector(s, s->log.segment) + s->super.segment_sectors;
+
+	w->base = base;
+	w->fill = w->written = 0;
+	w->size = end - base < WINDOW_SECTORS + REST_MIN ? (uint32_t)(end - base) : WINDOW_SECTORS;
+}
+
+void log_resume(struct store *s, struct log_position at_position)
+{
+	s->log.segment = at_position.segment;
+	s->log.sequence = at_position.sequence;
+	s->log.open = NULL;
+	open_window(s, current(s), segment_sector(s, at_position.segment) + at_position.offset);
+}
+
+static void close_record(struct store *s)
+{
+	struct record *r = s->log.open;
+	const struct window *w = current(s);
+
+	if (!r)
+		return;
+	r->payload_sectors = w->fill - s->log.payload_at;
+	r->payload_crc =
+		crc32c(0, at(w, s->log.payload_at), (size_t)r->payload_sectors * SECTOR_SIZE);
+	r->crc = record_checksum(r);
+	s->log.open = NULL;
+}
+
+/* Up to the last closed record. Others may append meanwhile. */
+static int write_window(struct store *s, struct window *w)
+{
+	uint32_t from, to;
+	int err;
+
+	while (w->writing)
+		fiber_queue_wait(&s->log.wait);
+	from = w->written;
+	to = w->fill;
+	if (w == current(s) && s->log.open)
+		to = s->log.payload_at - 1;
+	if (from >= to || s->failed)
+		return s->failed;
+	w->writing = true;
+	err = dev_write(s->dev, w->base + from, at(w, from), (size_t)(to - from) * SECTOR_SIZE);
+	w->writing = false;
+	if (err)
+		s->failed = err;
+	else
+		w->written = to;
+	s->stats.dev_written += (uint64_t)(to - from) * SECTOR_SIZE;
+	fiber_queue_wake(&s->log.wait);
+	return err;
+}
+
+struct log_position log_position(struct store *s)
+{
+	const struct window *w = current(s);
+
+	close_record(s);
+	return (struct log_position){
+		.segment = s->log.segment,
+		.offset = (uint32_t)(w->base + w->fill - segment_sector(s, s->log.segment)),
+		.sequence = s->log.sequence,
+	};
+}
+
+static struct record *begin_record(struct store *s, uint16_t type)
+{
+	struct window *w = current(s);
+	struct record *r = (struct record *)(void *)at(w, w->fill);
+
+	memset(r, 0, sizeof(*r));
+	r->magic = RECORD_MAGIC;
+	memcpy(&r->store, s->super.uuid, sizeof(r->store));
+	r->epoch = s->super.epoch;
+	r->sequence = s->log.sequence++;
+	r->type = type;
+	r->delta = s->open_delta;
+	w->fill++;
+	s->log.appended++;
+	s->log.tail_sectors++;
+	return r;
+}
+
+/* The other window is free: it takes over at `base`. The one left is written by the caller, with
+ * the lock of nobody: appends go on meanwhile. */
+static int turn_window(struct store *s, uint64_t base)
+{
+	struct window *full = current(s), *other = &s->log.window[!s->log.current];
+
+	s->log.current = !s->log.current;
+	open_window(s, other, base);
+	return write_window(s, full);
+}
+
+static bool all_written(const struct window *w)
+{
+	return !w->writing && w->written == w->fill;
+}
+
+/* In the last sector that this segment has left. */
+static int next_segment(struct store *s, uint32_t reserve)
+{
+	struct record *r;
+	uint32_t next;
+	int err = segment_alloc(s, s->open_delta, reserve, &next);
+
+	if (err)
+		return err;
+	close_record(s);
+	r = begin_record(s, RECORD_NEXT);
+	r->next_segment = next;
+	r->crc = record_checksum(r);
+	s->segments[next].first = s->log.sequence;
+	s->log.segment = next;
+	s->log.leave_segment = false;
+	return turn_window(s, segment_sector(s, next));
+}
+
+/* Room for a record's header and one sector, in a segment of the open delta or (`anywhere`) not.
+ * May wait, so that all that was known before has to be looked at again: 1. */
+static int make_room(struct store *s, uint32_t reserve, bool anywhere)
+{
+	struct window *w = current(s), *other = &s->log.window[!s->log.current];
+	bool leave = s->log.leave_segment && !anywhere;
+	int err;
+
+	if (s->failed)
+		return s->failed;
+	if (w->fill + 2 + NEXT_SECTORS <= w->size && !leave)
+		return 0;
+	if (!all_written(other)) {
+		err = write_window(s, other);
+		return err ? err : 1;
+	}
+	if (leave || !left_behind(s, w)) {
+		err = next_segment(s, reserve);
+	} else {
+		close_record(s);
+		err = turn_window(s, w->base + w->fill);
+	}
+	return err ? err : 1;
+}
+
+/* --- appending --- */
+
+static void copy_in(char *to, const struct block_vec *vec, size_t skip, size_t bytes)
+{
+	while (skip >= vec->bytes)
+		skip -= vec++->bytes;
+	while (bytes) {
+		size_t n = vec->bytes - skip < bytes ? vec->bytes - skip : bytes;
+
+		memcpy(to, (const char *)vec->base + skip, n);
+		to += n;
+		bytes -= n;
+		skip = 0;
+		vec++;
+	}
+}
+
+/* The open record's entry for this extent: a new one, or the last one grows. NULL: it has no more
+ * room. */
+static struct record_extent *entry(struct record *r, uint64_t start, bool zero)
+{
+	struct record_extent *last = r->n ? &r->extent[r->n - 1] : NULL;
+
+	if (last && last->zero == zero && last->start + last->len == start &&
+	    last->len < EXTENT_MAX)
+		return last;
+	if (r->n == RECORD_EXTENTS_MAX)
+		return NULL;
+	r->extent[r->n] = (struct record_extent){.start = start, .zero = zero};
+	return &r->extent[r->n++];
+}
+
+static void remember(struct store *s, const struct extent *e)
+{
+	struct extent *c = &s->copying;
+
+	extents_put(s->open.mem[0]->map, e, segment_dead, s);
+	if (e->addr != EXTENT_ZERO)
+		segment_live(s, e->addr, e->len, true);
+	if (e->start < extent_end(c) && c->start < extent_end(e))
+		s->copy_spoiled = true;
+}
+
+/* As much as fits the current window; no waiting. Sectors taken. */
+static uint64_t append_piece(struct store *s, const struct extent *where,
+			     const struct block_vec *vec, size_t skip)
+{
+	struct window *w = current(s);
+	struct extent e = {where->start, where->len, EXTENT_ZERO};
+	struct record_extent *x;
+
+	if (!s->log.open) {
+		s->log.open = begin_record(s, RECORD_WRITES);
+		s->log.payload_at = w->fill;
+	}
+	x = entry(s->log.open, e.start, !vec);
+	if (!x) {
+		close_record(s);
+		return 0;
+	}
+	if (vec) {
+		uint32_t room = w->size - NEXT_SECTORS - w->fill;
+
+		if (e.len > room)
+			e.len = room;
+		e.addr = w->base + w->fill;
+		copy_in(at(w, w->fill), vec, skip, (size_t)e.len * SECTOR_SIZE);
+		w->fill += (uint32_t)e.len;
+		s->log.tail_sectors += e.len;
+	}
+	if (e.len > EXTENT_MAX)
+		e.len = EXTENT_MAX;
+	x->len += (uint32_t)e.len;
+	remember(s, &e);
+	return e.len;
+}
+
+static bool tail_full(const struct store *s)
+{
+	return !extents_room(s->open.mem[0]->map) || s->log.tail_sectors > TAIL_SECTORS_MAX;
+}
+
+int log_append(struct store *s, const struct extent *where, const struct block_vec *vec,
+	       size_t skip, uint32_t reserve)
+{
+	struct extent rest = {where->start, where->len, EXTENT_ZERO};
+
+	while (rest.len) {
+		uint64_t n;
+		int err = make_room(s, reserve, false);
+
+		if (err < 0)
+			return err;
+		if (err)
+			continue;
+		if (tail_full(s)) {
+			err = memtable_switch(s);
+			if (err < 0)
+				return err;
+			continue;
+		}
+		n = append_piece(s, &rest, vec, skip);
+		skip += n * SECTOR_SIZE;
+		rest.start += n;
+		rest.len -= n;
+	}
+	return 0;
+}
+
+int log_seal(struct store *s, const char *name, uint32_t next_delta)
+{
+	struct record *r;
+	int err;
+
+	while ((err = make_room(s, RESERVE_SEGMENTS / 2, true)) == 1)
+		;
+	if (err)
+		return err;
+	close_record(s);
+	r = begin_record(s, RECORD_SEAL);
+	strcpy(r->seal.name, name);
+	r->seal.next_delta = next_delta;
+	r->crc = record_checksum(r);
+	s->log.leave_segment = true;
+	return 0;
+}
+
+/* --- flush --- */
+
+static int flush_all(struct store *s)
+{
+	/* the windows may turn meanwhile, but one is not opened anew before it is written */
+	struct window *last = current(s), *before = &s->log.window[!s->log.current];
+	uint64_t target;
+	int err;
+
+	close_record(s);
+	target = s->log.appended;
+	err = write_window(s, before);
+	if (!err)
+		err = write_window(s, last);
+	if (!err)
+		err = dev_flush(s->dev);
+	s->stats.flushes++;
+	if (err)
+		s->failed = err;
+	else
+		s->log.stable = target;
+	return err;
+}
+
+int log_flush(struct store *s)
+{
+	uint64_t target = s->log.appended;
+	int err;
+
+	while (s->log.flushing && s->log.stable < target)
+		fiber_queue_wait(&s->log.wait);
+	if (s->failed)
+		return s->failed;
+	if (s->log.stable >= target)
+		return 0;
+	s->log.flushing = true;
+	err = flush_all(s);
+	s->log.flushing = false;
+	fiber_queue_wake(&s->log.wait);
+	return err;
+}
+
+void log_forget(struct store *s, uint64_t sector, uint64_t sectors)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct window *w = &s->log.window[i];
+
+		if (i != s->log.current && w->base >= sector && w->base < sector + sectors)
+			w->fill = w->written = 0;
+	}
+}
+
+bool log_peek(const struct store *s, uint64_t addr, const char **data, uint64_t *sectors)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct window *w = &s->log.window[i];
+
+		if (addr < w->base || addr >= w->base + w->fill)
+			continue;
+		*data = at(w, (uint32_t)(addr - w->base));
+		*sectors = w->base + w->fill - addr;
+		return true;
+	}
+	return false;
+}
