@@ -244,14 +244,14 @@ static struct record_extent *entry(struct record *r, uint64_t start, bool zero)
 	return &r->extent[r->n++];
 }
 
-static void remember(struct store *s, const struct extent *e)
+void log_remember(struct store *s, const struct extent *e)
 {
 	struct extent *c = &s->copying;
 
 	extents_put(s->open.mem[0]->map, e, segment_dead, s);
 	if (e->addr != EXTENT_ZERO)
 		segment_live(s, e->addr, e->len, true);
-	if (e->start < extent_end(c) && c->start < extent_end(e))
+	if (!s->copying_now && e->start < extent_end(c) && c->start < extent_end(e))
 		s->copy_spoiled = true;
 }
 
@@ -285,7 +285,7 @@ static uint64_t append_piece(struct store *s, const struct extent *where,
 	if (e.len > EXTENT_MAX)
 		e.len = EXTENT_MAX;
 	x->len += (uint32_t)e.len;
-	remember(s, &e);
+	log_remember(s, &e);
 	return e.len;
 }
 
@@ -294,8 +294,8 @@ static bool tail_full(const struct store *s)
 	return !extents_room(s->open.mem[0]->map) || s->log.tail_sectors > TAIL_SECTORS_MAX;
 }
 
-int log_append(struct store *s, const struct extent *where, const struct block_vec *vec,
-	       size_t skip, uint32_t reserve)
+static int append_all(struct store *s, const struct extent *where, const struct block_vec *vec,
+		      size_t skip, uint32_t reserve, bool copy)
 {
 	struct extent rest = {where->start, where->len, EXTENT_ZERO};
 
@@ -313,7 +313,11 @@ int log_append(struct store *s, const struct extent *where, const struct block_v
 				return err;
 			continue;
 		}
+		if (copy && s->copy_spoiled)
+			return -EAGAIN;
+		s->copying_now = copy;
 		n = append_piece(s, &rest, vec, skip);
+		s->copying_now = false;
 		skip += n * SECTOR_SIZE;
 		rest.start += n;
 		rest.len -= n;
@@ -321,22 +325,32 @@ int log_append(struct store *s, const struct extent *where, const struct block_v
 	return 0;
 }
 
-int log_seal(struct store *s, const char *name, uint32_t next_delta)
+int log_append(struct store *s, const struct extent *where, const struct block_vec *vec,
+	       size_t skip, uint32_t reserve)
+{
+	return append_all(s, where, vec, skip, reserve, false);
+}
+
+int log_copy(struct store *s, const struct extent *where, const struct block_vec *vec)
+{
+	return append_all(s, where, vec, 0, RESERVE_SEGMENTS / 2, true);
+}
+
+int log_seal_room(struct store *s)
+{
+	return make_room(s, RESERVE_SEGMENTS / 2, true);
+}
+
+void log_seal(struct store *s, const char *name, uint32_t next_delta)
 {
 	struct record *r;
-	int err;
 
-	while ((err = make_room(s, RESERVE_SEGMENTS / 2, true)) == 1)
-		;
-	if (err)
-		return err;
 	close_record(s);
 	r = begin_record(s, RECORD_SEAL);
-	strcpy(r->seal.name, name);
+	strncpy(r->seal.name, name, STORE_NAME_MAX);
 	r->seal.next_delta = next_delta;
 	r->crc = record_checksum(r);
 	s->log.leave_segment = true;
-	return 0;
 }
 
 /* --- flush --- */

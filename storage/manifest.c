@@ -10,7 +10,7 @@
 
 /* --- superblock --- */
 
-static uint32_t super_checksum(const struct superblock *b)
+uint32_t super_checksum(const struct superblock *b)
 {
 	struct superblock copy = *b;
 
@@ -155,6 +155,8 @@ static int describe(struct store *s, struct blob *b)
 	for (uint32_t i = 0; i < s->super.segments; i++)
 		live[i] = s->segments[i].live;
 	uncount_memtable(s, live);
+	for (uint32_t i = 0; i < s->n_manifest_pages; i++)
+		live[segment_of(s, s->manifest_pages[i])]--; /* this one takes its place */
 	for (unsigned i = 0; i < s->open.n_runs; i++)
 		m.open_run[i] = s->open.run[i]->id;
 	put(b, &m, sizeof(m));

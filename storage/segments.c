@@ -72,13 +72,21 @@ void segment_live(struct store *s, uint64_t addr, uint64_t sectors, bool more)
 		g->live -= (uint32_t)sectors;
 }
 
+void segment_count(struct store *s, uint64_t addr, uint64_t sectors)
+{
+	struct segment *g = &s->segments[segment_of(s, addr)];
+
+	if (g->owner == s->open_delta)
+		g->live += (uint32_t)sectors;
+}
+
 void segment_dead(void *store, uint64_t addr, uint64_t sectors)
 {
 	segment_live(store, addr, sectors, false);
 }
 
 /* A segment of the tail is needed until the next checkpoint moves the tail on. */
-static bool in_tail(const struct store *s, uint32_t segment)
+bool segment_in_tail(const struct store *s, uint32_t segment)
 {
 	return segment == s->super.replay.segment || segment == s->log.segment ||
 	       s->segments[segment].first >= s->super.replay.sequence;
@@ -89,7 +97,7 @@ void segments_reap(struct store *s)
 	for (uint32_t i = 0; i < s->super.segments; i++) {
 		const struct segment *g = &s->segments[i];
 
-		if (g->owner == s->open_delta && !g->live && !g->pending && !in_tail(s, i))
+		if (g->owner == s->open_delta && !g->live && !g->pending && !segment_in_tail(s, i))
 			segment_release(s, i);
 	}
 }

@@ -22,6 +22,7 @@ struct store_options {
 	size_t cache_bytes;	  /* of index pages; 0: 16 MiB */
 	size_t memtable_bytes;	  /* 0: 2 MiB */
 	uint32_t segment_sectors; /* format only; 0: chosen by the device's size */
+	uint64_t seed;		  /* format only: for the UUID, different each time */
 };
 
 /* Writes an empty store for this golden image. -EEXIST: the device holds something that is neither
@@ -62,6 +63,6 @@ int store_point(const struct store *s, unsigned nth, struct store_point *p); /* 
 struct store_stats {
 	uint64_t guest_written, guest_read, dev_written, dev_read; /* bytes */
 	uint64_t free_bytes, live_bytes, dead_bytes;
-	uint64_t flushes, checkpoints, merges, cleaned_segments;
+	uint64_t flushes, checkpoints, merges, cleaned_segments, cleaned_bytes;
 };
 void store_stats(const struct store *s, struct store_stats *st);

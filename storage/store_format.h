@@ -76,8 +76,16 @@ _Static_assert(sizeof(struct record) == SECTOR_SIZE, "one sector");
 #define OWNER_INDEX UINT32_MAX
 /* all others: the delta whose log it holds */
 
-/* --- the manifest: this, then runs, then points, then segments; one piece in an index segment ---
- */
+/* --- the manifest: a struct manifest, then runs with their places, points, stretches of segments;
+ * on the device in pieces of a page, each with a header, anywhere in index segments --- */
+#define PIECE_MAGIC 0x63656953u /* "Siec" */
+
+struct manifest_piece {
+	uint32_t magic, bytes; /* of this piece, without the header */
+	uint64_t next;	       /* sector of the next piece, 0: the last */
+	uint8_t reserved[16];
+};
+
 #define MANIFEST_MAGIC 0x74666d53u /* "Smft" */
 #define RUNS_PER_VIEW  32
 

@@ -47,6 +47,7 @@ struct segment {
 	uint32_t live;	 /* sectors of log data that are still seen, or pages of the index */
 	uint64_t first;	 /* sequence of its first record; 0: before the tail */
 	uint8_t pending; /* enum pending */
+	bool cleaned;	 /* copied already, waits for its index to be merged */
 };
 
 struct window { /* a stretch of the log that is not yet written, or not completely */
@@ -89,14 +90,15 @@ struct store {
 	bool cancel;			  /* somebody waits for `background`: merging stops soon */
 	struct fiber_queue memtable_wait; /* for a memtable to be written */
 	struct fiber_queue work_wait;	  /* the background fiber, for something to do */
-	bool closing, work_done;
+	struct fiber_queue space_wait;	  /* for the background fiber to have done something */
+	bool closing, background_gone, work_done, space_wanted;
 	unsigned readers[2], phase;
 	struct fiber_queue readers_wait;
 	int failed; /* the log can't be written: every later write says so */
 	struct store_stats stats;
 	/* cleaner: blocks that it is copying, and whether somebody wrote there meanwhile */
 	struct extent copying;
-	bool copy_spoiled;
+	bool copy_spoiled, copying_now;
 };
 
 /* --- segments.c --- */
@@ -108,8 +110,11 @@ void segment_release(struct store *s, uint32_t segment); /* free after the next 
 void segments_mark(struct store *s);			 /* a checkpoint is about to be described */
 void segments_settle(struct store *s); /* it is on the device: waits for readers */
 void segment_live(struct store *s, uint64_t addr, uint64_t sectors, bool more); /* log data */
-void segment_dead(void *store, uint64_t addr, uint64_t sectors); /* for extents_put */
-void segments_reap(struct store *s); /* releases the open delta's empty ones */
+void segment_dead(void *store, uint64_t addr, uint64_t sectors);      /* for extents_put */
+void segment_count(struct store *s, uint64_t addr, uint64_t sectors); /* seen, whoever's it is */
+bool segment_in_tail(const struct store *s,
+		     uint32_t segment); /* needed until the next checkpoint */
+void segments_reap(struct store *s);	/* releases the open delta's empty ones */
 
 /* --- log.c --- */
 int log_init(struct store *s);
@@ -119,7 +124,11 @@ struct log_position log_position(struct store *s); /* of the next record; closes
 /* Data from `vec` at byte `skip`, NULL: zeros; entered into the active memtable, too. */
 int log_append(struct store *s, const struct extent *where, const struct block_vec *vec,
 	       size_t skip, uint32_t reserve);
-int log_seal(struct store *s, const char *name, uint32_t next_delta);
+/* What the cleaner read; -EAGAIN: the guest wrote there meanwhile. */
+int log_copy(struct store *s, const struct extent *where, const struct block_vec *vec);
+int log_seal_room(struct store *s); /* 1: it has waited, ask again */
+void log_seal(struct store *s, const char *name, uint32_t next_delta); /* there is room */
+void log_remember(struct store *s, const struct extent *e); /* into the active memtable */
 int log_flush(struct store *s);
 void log_forget(struct store *s, uint64_t sector, uint64_t sectors); /* that place has a new use */
 /* Data that is still in memory. False: it is on the device. */
@@ -150,8 +159,18 @@ bool index_wants_merge(const struct store *s);
 /* --- manifest.c --- */
 int checkpoint(struct store *s); /* memtables are flushed, but the active one */
 int manifest_load(struct store *s);
+uint32_t super_checksum(const struct superblock *b);
 bool super_valid(const struct superblock *b);
 int super_write(struct store *s);
 
+/* --- tree.c --- */
+/* The open delta becomes a point; the next one's log begins at `next`. Never waits. */
+int tree_sealed(struct store *s, const char *name, uint32_t next_delta, struct log_position next);
+
+/* --- store.c --- */
+void store_background(void *store);
+void make_space(struct store *s); /* waits for the background fiber's next attempt */
+#define SPACE_TRIES 3u
+
 /* --- clean.c --- */
-int clean_one(struct store *s); /* 0: a segment was cleaned; 1: none is worth it */
+int space_find(struct store *s); /* 0: there is more than before; 1: no */

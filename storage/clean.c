@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Space: hidden data is found by merging, and what is still seen of a nearly dead segment is
+ * copied to the log's head. Background fiber only. */
+#include <errno.h>
+#include <stdlib.h>
+#include "storage/dev.h"
+#include "storage/store_internal.h"
+
+#define VICTIMS		  16u /* segments copied before their index is merged */
+#define WORTH(live, size) ((live) < (size) / 8 * 7)
+#define TRIES		  8u
+
+/* The still visible parts of an extent of the log, copied. `data`: what lies at e->addr. */
+static int copy_live(struct store *s, const struct extent *e, const char *data)
+{
+	uint64_t addr[RESOLVE_MAX];
+	unsigned n = (unsigned)e->len;
+	int err;
+
+	s->copying = *e;
+	s->copy_spoiled = false;
+	err = view_resolve(s, &s->open, e->start, n, addr);
+	for (unsigned i = 0, same; i < n && !err; i += same) {
+		bool seen = addr[i] == e->addr + i;
+		struct extent part = {e->start + i, 1, EXTENT_ZERO};
+		struct block_vec vec;
+
+		for (same = 1; i + same < n && (addr[i + same] == e->addr + i + same) == seen;)
+			same++;
+		if (!seen)
+			continue;
+		part.len = same;
+		vec = (struct block_vec){(void *)(uintptr_t)(data + (size_t)i * SECTOR_SIZE),
+					 (size_t)same * SECTOR_SIZE};
+		err = log_copy(s, &part, &vec);
+		s->stats.cleaned_bytes += (uint64_t)same * SECTOR_SIZE;
+	}
+	s->copying.len = 0;
+	return err;
+}
+
+static int copy_extent(struct store *s, struct extent e, const char *data)
+{
+	int err = 0;
+
+	while (e.len && !err) {
+		struct extent piece = e;
+		unsigned tries = 0;
+
+		if (piece.len > RESOLVE_MAX)
+			piece.len = RESOLVE_MAX;
+		do /* the guest wrote there meanwhile: look again */
+			err = copy_live(s, &piece, data);
+		while (err == -EAGAIN && ++tries < TRIES);
+		if (piece.len == e.len)
+			break;
+		data += (size_t)piece.len * SECTOR_SIZE;
+		extent_trim(&e, e.start + piece.len);
+	}
+	return err;
+}
+
+static int copy_record(struct store *s, const struct record *r, uint64_t addr, const char *data)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < r->n && !err; i++) {
+		const struct record_extent *x = &r->extent[i];
+
+		if (x->zero)
+			continue;
+		err = copy_extent(s, (struct extent){x->start, x->len, addr}, data);
+		addr += x->len;
+		data += (size_t)x->len * SECTOR_SIZE;
+	}
+	return err;
+}
+
+/* The records of a segment, one after the other from its start. */
+static int copy_segment(struct store *s, uint32_t segment)
+{
+	uint64_t base = segment_sector(s, segment);
+	size_t bytes = (size_t)s->super.segment_sectors * SECTOR_SIZE;
+	char *buf = malloc(bytes);
+	uint32_t at = 0;
+	int err = buf ? dev_read(s->dev, base, buf, bytes) : -ENOMEM;
+
+	while (!err && at < s->super.segment_sectors) {
+		const struct record *r = (const void *)(buf + (size_t)at * SECTOR_SIZE);
+
+		if (!record_valid(s, r, r->sequence) ||
+		    r->payload_sectors > s->super.segment_sectors - at - 1)
+			break;
+		if (r->type == RECORD_WRITES)
+			err = copy_record(s, r, base + at + 1, (const char *)(r + 1));
+		at += 1 + r->payload_sectors;
+		fiber_yield();
+	}
+	free(buf);
+	return err;
+}
+
+/* Of the open delta, behind the tail, with the least in it. */
+static uint32_t victim(const struct store *s)
+{
+	uint32_t best = NO_SEGMENT;
+
+	for (uint32_t i = 0; i < s->super.segments; i++) {
+		const struct segment *g = &s->segments[i];
+
+		if (g->owner != s->open_delta || g->pending || g->cleaned ||
+		    segment_in_tail(s, i) || !WORTH(g->live, s->super.segment_sectors))
+			continue;
+		if (best == NO_SEGMENT || g->live < s->segments[best].live)
+			best = i;
+	}
+	return best;
+}
+
+static int copy_victims(struct store *s)
+{
+	int err = 0;
+
+	for (unsigned n = 0; n < VICTIMS && !err; n++) {
+		uint32_t v = victim(s);
+
+		if (v == NO_SEGMENT)
+			break;
+		if (s->segments[v].live)
+			err = copy_segment(s, v);
+		if (!err)
+			s->stats.cleaned_segments++;
+		s->segments[v].cleaned = true;
+	}
+	return err;
+}
+
+/* The tail moves on, hidden data is found, empty segments are released. */
+static int settle(struct store *s)
+{
+	int err = memtable_switch(s);
+
+	if (err == 0 || err == 1)
+		err = index_flush_memtables(s);
+	if (!err && s->open.n_runs > 1)
+		err = index_merge(s, true);
+	if (err)
+		return err;
+	err = checkpoint(s); /* before it, what is in the tail can't be released */
+	if (err)
+		return err;
+	segments_reap(s);
+	return checkpoint(s);
+}
+
+int space_find(struct store *s)
+{
+	uint32_t before = s->free_segments;
+	int err = settle(s);
+
+	if (!err && s->free_segments < s->super.segments / 8 + 2 * RESERVE_SEGMENTS) {
+		err = copy_victims(s);
+		if (!err || err == -EAGAIN)
+			err = log_flush(s);
+		if (!err)
+			err = settle(s);
+	}
+	s->space_wanted = false;
+	if (err)
+		return err;
+	return s->free_segments > before ? 0 : 1;
+}
