@@ -103,7 +103,8 @@ static int begin(struct store *s, struct making *m)
 	struct run *r = calloc(1, sizeof(*r));
 	int err;
 
-	*m = (struct making){.w = {.s = s, .run = r, .buf = malloc(WRITER_PAGES * PAGE_BYTES)}};
+	*m = (struct making){
+		.w = {.s = s, .run = r, .buf = malloc((size_t)WRITER_PAGES * PAGE_BYTES)}};
 	err = r && m->w.buf
 		      ? run_build_begin(&m->b, (struct page_sink){write_page, &m->w}, s->next_run++)
 		      : -ENOMEM;
@@ -162,7 +163,7 @@ static int build_from(struct store *s, const struct memtable *t, struct run **ru
 }
 
 /* In a view whose oldest memtable it is, the run takes its place. */
-static void replace(struct store *s, struct view *v, struct memtable *t, struct run *r)
+static void replace(struct view *v, struct memtable *t, struct run *r)
 {
 	if (!v->n_mem || v->mem[v->n_mem - 1] != t)
 		return;
@@ -170,11 +171,8 @@ static void replace(struct store *s, struct view *v, struct memtable *t, struct 
 	memtable_put(t);
 	if (!r)
 		return;
-	memmove(&v->run[1], &v->run[0], v->n_runs * sizeof(v->run[0]));
-	v->run[0] = r;
-	v->n_runs++;
+	view_push_run(v, r);
 	r->refs++;
-	(void)s;
 }
 
 static int flush_oldest(struct store *s)
@@ -187,8 +185,8 @@ static int flush_oldest(struct store *s)
 	err = build_from(s, t, &r);
 	if (!err) {
 		for (struct point *p = s->points; p; p = p->next)
-			replace(s, &p->view, t, r);
-		replace(s, &s->open, t, r);
+			replace(&p->view, t, r);
+		replace(&s->open, t, r);
 		if (r)
 			run_put(s, r);
 	}
@@ -410,14 +408,6 @@ int index_merge(struct store *s, bool all)
 	s->stats.merges++;
 	for (unsigned i = first; i < first + n; i++)
 		run_put(s, v->run[i]);
-	memmove(&v->run[first + 1], &v->run[first + n],
-		(v->n_runs - first - n) * sizeof(v->run[0]));
-	v->run[first] = r;
-	v->n_runs -= n - 1;
-	if (!r) { /* nothing but nothing */
-		memmove(&v->run[first], &v->run[first + 1],
-			(v->n_runs - first - 1) * sizeof(v->run[0]));
-		v->n_runs--;
-	}
+	view_replace_runs(v, first, n, r);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "storage/store_internal.h"
 
 #define SUPER_SECTORS	    16u /* both copies, a page each */
+#define SUPER_BYTES	    ((size_t)SUPER_SECTORS * SECTOR_SIZE)
 #define SEGMENT_SECTORS_MIN 2048u
 #define SEGMENTS_MAX	    65536u
 #define SEGMENTS_MIN	    24u
@@ -54,14 +55,14 @@ static uint32_t segment_size(const struct blockdev *dev, const struct store_opti
 /* 0: empty or may be overwritten. */
 static int look_for_others(struct blockdev *dev, bool force)
 {
-	struct superblock *b = malloc(SUPER_SECTORS * SECTOR_SIZE);
+	struct superblock *b = malloc(SUPER_BYTES);
 	bool empty = true, store;
-	int err = b ? dev_read(dev, 0, b, SUPER_SECTORS * SECTOR_SIZE) : -ENOMEM;
+	int err = b ? dev_read(dev, 0, b, SUPER_BYTES) : -ENOMEM;
 
 	if (!err) {
 		const char *bytes = (const char *)b;
 
-		for (size_t i = 0; i < SUPER_SECTORS * SECTOR_SIZE; i++)
+		for (size_t i = 0; i < SUPER_BYTES; i++)
 			empty = empty && !bytes[i];
 		store = super_valid(b) ||
 			super_valid((const void *)(bytes + SUPER_SECTOR(1) * SECTOR_SIZE));
@@ -256,8 +257,8 @@ static int replay_all(struct store *s)
 
 static int read_super(struct store *s, char *why, size_t size)
 {
-	struct superblock *b = malloc(SUPER_SECTORS * SECTOR_SIZE), *best = NULL;
-	int err = b ? dev_read(s->dev, 0, b, SUPER_SECTORS * SECTOR_SIZE) : -ENOMEM;
+	struct superblock *b = malloc(SUPER_BYTES), *best = NULL;
+	int err = b ? dev_read(s->dev, 0, b, SUPER_BYTES) : -ENOMEM;
 
 	if (err) {
 		fmt(why, size, "the store's device can't be read (%d)", err);

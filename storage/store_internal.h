@@ -144,6 +144,10 @@ struct memtable *memtable_new(struct store *s, struct log_position start);
 void memtable_put(struct memtable *m);
 /* The active one is closed. 1: there were too many; it has waited, look again. */
 int memtable_switch(struct store *s);
+void view_push_memtable(struct view *v, struct memtable *m); /* takes the reference */
+void view_push_run(struct view *v, struct run *r);
+void view_replace_runs(struct view *v, unsigned first, unsigned n,
+		       struct run *r); /* NULL: by none */
 /* Where each of `n` <= RESOLVE_MAX sectors lies: store sector, EXTENT_ZERO or ADDR_GOLDEN. */
 #define RESOLVE_MAX 256
 #define ADDR_GOLDEN (UINT64_MAX - 1)
@@ -168,7 +172,7 @@ int super_write(struct store *s);
 int tree_sealed(struct store *s, const char *name, uint32_t next_delta, struct log_position next);
 
 /* --- store.c --- */
-void store_background(void *store);
+void store_background(void *arg); /* the store */
 void make_space(struct store *s); /* waits for the background fiber's next attempt */
 #define SPACE_TRIES 3u
 

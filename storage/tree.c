@@ -55,9 +55,7 @@ int tree_sealed(struct store *s, const char *name, uint32_t next_delta, struct l
 	if (s->next_delta <= next_delta)
 		s->next_delta = next_delta + 1;
 	m->delta = next_delta;
-	memmove(&s->open.mem[1], &s->open.mem[0], s->open.n_mem * sizeof(s->open.mem[0]));
-	s->open.mem[0] = m;
-	s->open.n_mem++;
+	view_push_memtable(&s->open, m);
 	s->log.tail_sectors = 0;
 	return 0;
 }
@@ -203,9 +201,10 @@ static void remove_point(struct store *s, struct point *p)
 {
 	struct point **at = &s->points;
 
-	while (*at != p)
+	while (*at && *at != p)
 		at = &(*at)->next;
-	*at = p->next;
+	if (*at)
+		*at = p->next;
 	view_put(s, &p->view);
 	free(p);
 }

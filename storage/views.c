@@ -76,6 +76,31 @@ void memtable_put(struct memtable *m)
 	free(m);
 }
 
+void view_push_memtable(struct view *v, struct memtable *m)
+{
+	for (unsigned i = v->n_mem++; i > 0; i--)
+		v->mem[i] = v->mem[i - 1];
+	v->mem[0] = m;
+}
+
+void view_push_run(struct view *v, struct run *r)
+{
+	for (unsigned i = v->n_runs++; i > 0; i--)
+		v->run[i] = v->run[i - 1];
+	v->run[0] = r;
+}
+
+void view_replace_runs(struct view *v, unsigned first, unsigned n, struct run *r)
+{
+	unsigned to = first;
+
+	if (r)
+		v->run[to++] = r;
+	for (unsigned from = first + n; from < v->n_runs; from++)
+		v->run[to++] = v->run[from];
+	v->n_runs = to;
+}
+
 int memtable_switch(struct store *s)
 {
 	struct memtable *m;
@@ -88,9 +113,7 @@ int memtable_switch(struct store *s)
 	m = memtable_new(s, log_position(s));
 	if (!m)
 		return -ENOMEM;
-	memmove(&s->open.mem[1], &s->open.mem[0], s->open.n_mem * sizeof(s->open.mem[0]));
-	s->open.mem[0] = m;
-	s->open.n_mem++;
+	view_push_memtable(&s->open, m);
 	s->log.tail_sectors = 0;
 	return 0;
 }
