@@ -249,10 +249,13 @@ static int write_manifest(struct store *s, const struct blob *b, struct log_posi
 
 int checkpoint(struct store *s)
 {
-	struct log_position replay = s->open.mem[0]->start;
+		struct log_position replay;
 	struct blob b = {0};
-	int err;
+	int err = index_flush_memtables(s); /* a seal may have come since */
 
+	if (err)
+		return err;
+	replay = s->open.mem[0]->start;
 	segments_mark(s);
 	err = describe(s, &b);
 	if (!err)

@@ -362,6 +362,7 @@ static int set_up(struct store *s)
 		s->free_segments--;
 	}
 	s->log.segment = s->super.replay.segment;
+	s->log.leave_segment = s->segments[s->log.segment].owner != s->open_delta;
 	m = memtable_new(s, s->super.replay);
 	if (!m)
 		return -ENOMEM;

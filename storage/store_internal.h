@@ -161,7 +161,7 @@ int index_page_alloc(struct store *s, uint64_t *addr); /* the next page of the i
 bool index_wants_merge(const struct store *s);
 
 /* --- manifest.c --- */
-int checkpoint(struct store *s); /* memtables are flushed, but the active one */
+int checkpoint(struct store *s); /* memtables become runs first, but for the active one */
 int manifest_load(struct store *s);
 uint32_t super_checksum(const struct superblock *b);
 bool super_valid(const struct superblock *b);

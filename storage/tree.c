@@ -154,10 +154,10 @@ static int open_at(struct store *s, const struct point *p)
 static int rollback(struct store *s, const char *name)
 {
 	const struct point *p = find_point(s, name);
-	int err = p ? index_flush_memtables(s) : -ENOENT;
+		int err = p ? log_flush(s) : -ENOENT;
 
-	if (!err)
-		err = log_flush(s);
+	if (!err) /* last: no seal may come in between */
+		err = index_flush_memtables(s);
 	return err ? err : open_at(s, p);
 }
 
