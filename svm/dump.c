@@ -97,6 +97,6 @@ void svm_dump(struct vcpu *v)
 	log_error("  np %llx n_cr3 %llx iopm %llx msrpm %llx tsc_offset %llx nrip %llx",
 		  X(b->np_enable), X(b->n_cr3), X(b->iopm_base_pa), X(b->msrpm_base_pa),
 		  X(b->tsc_offset), X(b->nrip));
-	log_error("  nmi %s%s, windows %x, step %u", s->nmi_masked ? "masked" : "open",
-		  s->iret_pending ? ", in its IRET" : "", s->windows, s->step);
+	log_error("  nmi %s%s, windows %x, offered %x, step %u", s->nmi_masked ? "masked" : "open",
+		  s->iret_pending ? ", in its IRET" : "", s->windows, s->offered, s->step);
 }

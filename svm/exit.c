@@ -93,7 +93,7 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_NMI: /* taken through the host's IDT at STGI */
 		return;
 	case VMEXIT_VINTR: /* the window is open: the next entry delivers */
-		svm_set_windows(s, s->windows & ~WINDOW_INTR);
+		svm_set_windows(s, s->windows & ~WINDOW_INTR, 0);
 		return;
 	case VMEXIT_CR8_WRITE: /* let it happen, and look at the new value */
 		s->step = true;

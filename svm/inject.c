@@ -3,6 +3,11 @@
  * Events for the guest: injection (APM vol. 2, 15.20), interrupts of the software LAPIC and the
  * 8259, NMIs, and what to arm when they must wait.
  *
+ * The LAPIC's highest interrupt is offered as a virtual interrupt (V_IRQ, APM vol. 2, 15.21.4): the
+ * processor delivers it as soon as the guest can take it, without an exit. V_IRQ is clear after an
+ * exit if it has, and only then the interrupt moves from IRR to ISR. An ExtINT's vector comes from
+ * the 8259's acknowledge cycle, so it waits for a window (V_IRQ intercepted) and is injected.
+ *
  * The processor has no "NMI window" here. After an NMI was injected, IRET is intercepted; at that
  * exit the NMI handler is about to end, and once RIP has moved on, the next NMI may come. If one is
  * waiting already, that IRET is executed as a single step, by an RFLAGS.TF whose #DB the guest
@@ -117,23 +122,34 @@ void svm_clear_shadow(struct vcpu *v)
 	svm_of(v)->vmcb->interrupt_shadow &= ~INTERRUPT_SHADOW;
 }
 
-void svm_set_windows(struct svm_vcpu *s, unsigned windows)
+void svm_set_windows(struct svm_vcpu *s, unsigned windows, uint8_t offer)
 {
 	struct vmcb *b = s->vmcb;
 
-	if (windows & WINDOW_INTR) {
+	b->vintr &= ~(V_IRQ | V_IGN_TPR | V_INTR_VECTOR);
+	if (offer || windows & WINDOW_INTR)
+		b->vintr |= V_IRQ | V_IGN_TPR | (uint64_t)offer << V_VECTOR_SHIFT;
+	if (windows & WINDOW_INTR)
 		b->intercept_1 |= INTERCEPT_VINTR;
-		b->vintr |= V_IRQ | V_IGN_TPR;
-	} else {
+	else
 		b->intercept_1 &= ~INTERCEPT_VINTR;
-		b->vintr &= ~(V_IRQ | V_IGN_TPR);
-	}
 	if (windows & WINDOW_CR8)
 		b->intercept_cr_write |= INTERCEPT_CR8_WRITE;
 	else
 		b->intercept_cr_write &= (uint16_t)~INTERCEPT_CR8_WRITE;
 	s->windows = (uint8_t)windows;
+	s->offered = offer;
 	svm_dirty(s, CLEAN_I | CLEAN_TPR);
+}
+
+void svm_take_offered(struct vcpu *v)
+{
+	struct svm_vcpu *s = svm_of(v);
+
+	if (!s->offered || s->vmcb->vintr & V_IRQ)
+		return;
+	vlapic_accept(&v->lapic, s->offered);
+	s->offered = 0;
 }
 
 /* --- before an entry --- */
@@ -164,43 +180,44 @@ static void prepare_nmi(struct vcpu *v, struct svm_vcpu *s)
 	}
 }
 
-/* Is the highest requested interrupt held back by CR8, rather than by one in service? */
-static bool blocked_by_tpr(const struct svm_vcpu *s, const struct vlapic *l)
+/* The 8259's, now: INTA. */
+static void inject_extint(struct vcpu *v)
 {
-	int vector = vlapic_highest_irr(l);
+	struct vcpu_event e = {.vector = (uint8_t)pic_intack(), .type = EVENT_INTR};
 
-	return vector >= 0 && vector >> 4 <= s->tpr;
+	set_event(v, &e);
+	/* QEMU 7.2's TCG would deliver it a second time, were it not for an exit right after the
+	 * first */
+	if (!svm.nrips)
+		lapic_send_self(VECTOR_KICK);
 }
 
-/* An interrupt may be waiting: deliver it, or return the windows to arm. */
-static unsigned prepare_intr(struct vcpu *v, struct svm_vcpu *s)
+/*
+ * An interrupt is requested: what to arm for it. The rank of an offered one must not change behind
+ * our back, so CR8 is watched, instead of having the processor compare V_INTR_PRIO: TCG does that
+ * wrongly, and ends itself when CR8 is written while V_IRQ is set.
+ */
+static unsigned prepare_intr(struct vcpu *v, struct svm_vcpu *s, uint8_t *offer)
 {
 	struct vlapic *l = &v->lapic;
-	struct vcpu_event e = {.type = EVENT_INTR};
 	bool extint = vlapic_extint(l);
-	int vector = extint ? -1 : vlapic_pending(l);
+	int vector = vlapic_pending(l);
 
-	if (!extint && vector < 0)
-		return blocked_by_tpr(s, l) && !s->step ? WINDOW_CR8 : 0;
 	if (s->step) /* its exit comes first */
 		return 0;
-	if (v->event_pending || !(v->rflags & RFLAGS_IF))
-		return WINDOW_INTR;
-	if (in_shadow(s)) {
-		/* QEMU 7.2's TCG, which has no next RIP either, forgets the shadow at VMRUN */
-		if (svm.nrips)
-			return WINDOW_INTR;
+	if (!extint && vector < 0)
+		return WINDOW_CR8; /* held back by CR8, or by one in service, whose EOI exits */
+	if (in_shadow(s) && !svm.nrips) { /* TCG forgets the shadow at VMRUN */
 		s->step = true;
 		return 0;
 	}
-	if (extint) {
-		e.vector = (uint8_t)pic_intack();
-	} else {
-		e.vector = (uint8_t)vector;
-		vlapic_accept(l, e.vector);
-	}
-	set_event(v, &e);
-	return vlapic_extint(l) || vlapic_pending(l) >= 0 ? WINDOW_INTR : 0;
+	if (extint && (v->event_pending || !(v->rflags & RFLAGS_IF) || in_shadow(s)))
+		return WINDOW_INTR | WINDOW_CR8;
+	if (extint)
+		inject_extint(v);
+	if (vector >= 0)
+		*offer = (uint8_t)vector;
+	return WINDOW_CR8;
 }
 
 void svm_prepare_events(struct vcpu *v)
@@ -209,6 +226,7 @@ void svm_prepare_events(struct vcpu *v)
 	struct vmcb *b = s->vmcb;
 	bool requested = vlapic_sync(&v->lapic);
 	unsigned windows = 0;
+	uint8_t offer = 0;
 
 	s->tpr = vlapic_get_cr8(&v->lapic);
 	if ((b->vintr & V_TPR_MASK) != s->tpr) {
@@ -218,7 +236,7 @@ void svm_prepare_events(struct vcpu *v)
 	if (v->nmi_pending)
 		prepare_nmi(v, s);
 	if (requested || vlapic_extint(&v->lapic))
-		windows = prepare_intr(v, s);
-	if (windows != s->windows)
-		svm_set_windows(s, windows);
+		windows = prepare_intr(v, s, &offer);
+	if (windows != s->windows || offer != s->offered)
+		svm_set_windows(s, windows, offer);
 }

@@ -32,6 +32,7 @@ static void take_over(struct vcpu *v, struct svm_vcpu *s)
 	struct vmcb *b = s->vmcb;
 	uint8_t tpr = b->vintr & V_TPR_MASK;
 
+	svm_take_offered(v);
 	if (tpr != s->tpr)
 		vlapic_set_cr8(&v->lapic, tpr);
 	if (b->exitintinfo & EVENT_VALID)

@@ -112,7 +112,7 @@ static void load_events(struct vcpu *v, const struct vcpu_state *s)
 	b->interrupt_shadow =
 		(s->interruptibility & (SHADOW_STI | SHADOW_SS)) ? INTERRUPT_SHADOW : 0;
 	svm_set_nmi_masked(sv, s->interruptibility & NMI_MASKED);
-	svm_set_windows(sv, 0);
+	svm_set_windows(sv, 0, 0);
 	sv->step = sv->step_done = false;
 	b->eventinj = 0;
 	v->event_pending = false;

@@ -89,9 +89,9 @@ struct fetch_entry {
 	const uint8_t *code;
 };
 
-/* Windows: what the VMCB is armed with to exit as soon as a waiting interrupt may be delivered. */
-#define WINDOW_INTR (1u << 0) /* V_IRQ with the VINTR intercept */
-#define WINDOW_CR8  (1u << 1) /* writes of CR8 */
+/* Windows: what the VMCB is armed with to exit when a waiting interrupt has to be looked at. */
+#define WINDOW_INTR (1u << 0) /* V_IRQ with the VINTR intercept: it may be delivered */
+#define WINDOW_CR8  (1u << 1) /* writes of CR8: which of them may be delivered changes */
 
 struct svm_vcpu {
 	unsigned refused; /* exits in a row that were VMEXIT_INVALID and taken for a refused MOV to
@@ -99,6 +99,7 @@ struct svm_vcpu {
 	struct vmcb *vmcb;
 	uint64_t vmcb_pa, host_pa; /* host_pa: this CPU's VMSAVE area */
 	uint8_t windows;
+	uint8_t offered;   /* vector that V_IRQ has the processor deliver, still in IRR; 0: none */
 	uint8_t tpr;	   /* V_TPR at the last entry */
 	bool nmi_masked;   /* between an NMI and its IRET; the IRET intercept is on, or: */
 	bool iret_pending; /* that IRET was reached and is being executed now */
@@ -153,7 +154,10 @@ void svm_handle_exit(struct vcpu *v);
 void svm_inject(struct vcpu *v, const struct vcpu_event *e);
 void svm_requeue(struct vcpu *v, uint64_t event); /* EXITINTINFO: deliver it again */
 void svm_prepare_events(struct vcpu *v);	  /* before each entry */
-void svm_set_windows(struct svm_vcpu *s, unsigned windows);
+void svm_take_offered(struct vcpu *v);		  /* after each exit */
+/* What V_IRQ is for at the next entry: a window, the delivery of vector `offer`, or (0, 0)
+ * nothing. */
+void svm_set_windows(struct svm_vcpu *s, unsigned windows, uint8_t offer);
 void svm_set_nmi_masked(struct svm_vcpu *s, bool masked);
 void svm_step_begin(struct vcpu *v); /* `step` is set: before the entry */
 void svm_step_end(struct vcpu *v);   /* after the exit */

@@ -63,6 +63,8 @@ struct vmcb_segment {
 #define V_IRQ	       (1ull << 8)
 #define V_IGN_TPR      (1ull << 20)
 #define V_INTR_MASKING (1ull << 24)
+#define V_INTR_VECTOR  (0xffull << 32)
+#define V_VECTOR_SHIFT 32
 
 #define INTERRUPT_SHADOW 1ull /* interrupt_shadow, offset 068h */
 

@@ -103,7 +103,7 @@ void svm_reset(struct vcpu *v)
 	s->step = s->step_done = false;
 	svm_set_debugctl(s, 0);
 	svm_set_nmi_masked(s, false);
-	svm_set_windows(s, 0);
+	svm_set_windows(s, 0, 0);
 	svm_flush(v);
 	b->clean = 0;
 }
