@@ -91,6 +91,30 @@ static void captured_json(const struct vcpu_state *s)
 		out("],\"event\":null");
 }
 
+static void console_json(void)
+{
+	struct console_counts c;
+
+	console_counts(&c);
+	out(",\"console\":{\"input_waiting\":%llu,\"input_lost\":%llu,\"output_waiting\":%llu,"
+	    "\"output_lost\":%llu,\"overruns\":%llu}",
+	    (ull)c.input_waiting, (ull)c.input_lost, (ull)c.output_waiting, (ull)c.output_lost,
+	    (ull)c.overruns);
+}
+
+static void console_text(void)
+{
+	struct console_counts c;
+
+	console_counts(&c);
+	if (c.input_waiting || c.input_lost || c.overruns)
+		out("console     input: %llu bytes wait, %llu dropped, %llu overruns of the port\n",
+		    (ull)c.input_waiting, (ull)c.input_lost, (ull)c.overruns);
+	if (c.output_waiting || c.output_lost)
+		out("console     output: %llu bytes wait, %llu dropped\n", (ull)c.output_waiting,
+		    (ull)c.output_lost);
+}
+
 static void status_json(void)
 {
 	const struct guest_map *m = guest_memory_map();
@@ -110,6 +134,7 @@ static void status_json(void)
 	out(",\"options\":");
 	out_json_string(handoff->options);
 	armed_json();
+	console_json();
 	out(",\"cpus\":[");
 	for (unsigned i = 0; i < vcpu_count(); i++) {
 		const struct vcpu *v = vcpu_get(i);
@@ -142,6 +167,7 @@ static void status_text(void)
 	    (ull)(m->ram_bytes >> 20), (ull)(m->hv_size >> 20), (ull)m->hv_base,
 	    (ull)(pages_free_count() * PAGE_SIZE >> 20));
 	out("units       %u\n", unit_count());
+	console_text();
 	for (unsigned i = 0; i < vcpu_count(); i++) {
 		const struct vcpu *v = vcpu_get(i);
 

@@ -2,16 +2,21 @@
 #include "hv/console.h"
 #include <string.h>
 #include "arch/x86_64/arch.h"
+#include "arch/x86_64/spinlock.h"
 #include "hv/command.h"
 #include "hv/fmt.h"
 #include "hv/freeze.h"
 #include "hv/lineedit.h"
+#include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
 
-#define RX_SIZE	  4096 /* powers of two */
-#define HELD_SIZE 65536
-#define OUT_MAX	  512
+#define RX_SIZE	   16384 /* powers of two */
+#define INPUT_SIZE 131072
+#define HELD_SIZE  65536
+#define OUT_MAX	   512
+#define LOG_MAX	   272 /* a line of hv/log.c and what is put around it */
+#define UART_GUEST 256 /* of the guest's output in the UART's ring: the prompt answers promptly */
 
 enum mode { BOOT, GUEST, PROMPT };
 
@@ -20,20 +25,30 @@ struct ring {
 	uint32_t size, head, tail; /* head: written so far */
 };
 
-static uint8_t rx_buf[RX_SIZE], input_buf[RX_SIZE], held_buf[HELD_SIZE];
-static struct ring rx = {rx_buf, RX_SIZE, 0,
-			 0}; /* from the UART's interrupt to the loop, boot CPU only */
-static struct ring input = {input_buf, RX_SIZE, 0, 0}; /* typed for the guest, boot CPU only */
-static struct ring held = {held_buf, HELD_SIZE, 0,
-			   0}; /* the guest's output while the prompt is open; platform_lock */
-static uint64_t held_lost;
-static uint32_t mode = BOOT; /* enum mode, atomic; changed by the boot CPU only */
-static bool want_tx_room;    /* atomic mark for the boot CPU's loop */
+static uint8_t rx_buf[RX_SIZE], input_buf[INPUT_SIZE], held_buf[HELD_SIZE];
+/* from the UART's interrupt to the loop, boot CPU only */
+static struct ring rx = {rx_buf, RX_SIZE, 0, 0};
+/* typed for the guest; written by the boot CPU's loop only */
+static struct ring input = {input_buf, INPUT_SIZE, 0, 0};
+static uint64_t input_lost, input_reported;
+/* the guest's output on its way to the UART; held_lock */
+static struct ring held = {held_buf, HELD_SIZE, 0, 0};
+static struct spinlock held_lock;
+static uint64_t held_lost, held_reported; /* held_lock */
+static bool guest_waits;		  /* the guest's UART has something for `held`; held_lock */
+static uint32_t mode = BOOT;		  /* enum mode, atomic; changed by the boot CPU only */
+static bool want_tx_room;		  /* atomic mark for the boot CPU's loop */
+static bool want_redraw;		  /* the same */
 static struct lineedit editor;
+
+static uint32_t ring_used(const struct ring *r)
+{
+	return r->head - r->tail;
+}
 
 static bool ring_put(struct ring *r, uint8_t c)
 {
-	if (r->head - r->tail == r->size)
+	if (ring_used(r) == r->size)
 		return false;
 	r->buf[r->head++ & (r->size - 1)] = c;
 	return true;
@@ -42,6 +57,26 @@ static bool ring_put(struct ring *r, uint8_t c)
 static enum mode current(void)
 {
 	return (enum mode)__atomic_load_n(&mode, __ATOMIC_ACQUIRE);
+}
+
+static void set_mode(enum mode m)
+{
+	__atomic_store_n(&mode, m, __ATOMIC_RELEASE);
+}
+
+static bool marked(bool *mark)
+{
+	return __atomic_load_n(mark, __ATOMIC_ACQUIRE);
+}
+
+static void set_mark(bool *mark, bool on)
+{
+	__atomic_store_n(mark, on, __ATOMIC_RELEASE);
+}
+
+static void ask_loop(void)
+{
+	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
 }
 
 /* All of it, waiting for the line where needed. Before the UART's interrupt is on, uart_write polls
@@ -76,53 +111,83 @@ void out(const char *f, ...)
 	write_all(p, (size_t)(buf + n - p));
 }
 
+/* One write, so that lines of several CPUs don't mix. */
 void console_log(const char *line, bool always)
 {
 	enum mode m = current();
-	static const char prefix[] = "stasis: ";
+	char text[LOG_MAX];
+	int n;
 
 	if (m == GUEST && !always)
 		return;
-	if (m != BOOT)
-		uart_write("\r\n", 2);
-	uart_write(prefix, sizeof(prefix) - 1);
-	uart_write(line, strlen(line));
-	uart_write("\r\n", 2);
-	if (m == PROMPT && this_cpu()->index == 0 && !command_running())
-		lineedit_redraw(&editor);
+	n = fmt(text, sizeof(text), "%sstasis: %s\r\n", m == BOOT ? "" : "\r\n", line);
+	uart_write(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1);
+	if (m != PROMPT || command_running()) /* the prompt follows anyway */
+		return;
+	set_mark(&want_redraw, true);
+	ask_loop();
 }
 
-/* --- the guest's side, platform_lock held --- */
+/* --- the guest's output --- */
 
+/* Moves what is held to the line, while that is the guest's and takes it at once. held_lock. */
+static void pump(void)
+{
+	while (held.head != held.tail && current() != PROMPT && uart_waiting() < UART_GUEST) {
+		uint32_t at = held.tail & (held.size - 1), n = ring_used(&held);
+
+		if (n > UART_GUEST)
+			n = UART_GUEST;
+		if (n > held.size - at)
+			n = held.size - at;
+		n = (uint32_t)uart_write(held.buf + at, n);
+		held.tail += n;
+	}
+}
+
+/* In the UART's interrupt: its ring is almost empty. */
+static void line_low(void)
+{
+	spin_lock(&held_lock);
+	pump();
+	if (guest_waits && ring_used(&held) <= held.size / 2) {
+		guest_waits = false;
+		set_mark(&want_tx_room, true);
+		ask_loop();
+	}
+	spin_unlock(&held_lock);
+}
+
+/* platform_lock held. While the prompt is open, the guest doesn't wait for it: the oldest goes. */
 bool console_guest_putc(uint8_t c)
 {
-	if (current() == PROMPT) {
-		if (!ring_put(&held, c)) {
-			held.tail++;
-			held_lost++;
-			ring_put(&held, c);
-		}
-		return true;
+	bool done;
+
+	spin_lock(&held_lock);
+	done = ring_put(&held, c);
+	if (!done && current() == PROMPT) {
+		held.tail++;
+		held_lost++;
+		done = ring_put(&held, c);
 	}
-	if (uart_write(&c, 1) == 1)
-		return true;
-	__atomic_store_n(&want_tx_room, true, __ATOMIC_RELEASE);
-	return false;
+	guest_waits |= !done;
+	pump();
+	spin_unlock(&held_lock);
+	return done;
 }
 
-void console_guest_rx_room(void)
+static void report_held_lost(void)
 {
-	if (input.head == input.tail)
-		return;
-	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
+	if (held_lost != held_reported)
+		out("[stasis: %llu bytes of the guest's output were dropped]\n",
+		    (unsigned long long)(held_lost - held_reported));
+	held_reported = held_lost;
 }
 
 void console_flush(void)
 {
-	if (held_lost)
-		out("[stasis: %llu bytes of the guest's output were dropped]\n",
-		    (unsigned long long)held_lost);
-	held_lost = 0;
+	set_mode(PROMPT); /* the line is not the interrupt's any more */
+	report_held_lost();
 	while (held.head != held.tail) {
 		char c = (char)held.buf[held.tail++ & (held.size - 1)];
 
@@ -130,29 +195,21 @@ void console_flush(void)
 	}
 }
 
-/* --- the boot CPU's loop --- */
-
-static void rx_byte(uint8_t byte) /* in the UART's interrupt */
-{
-	/* full: 4 KiB typed faster than the loop looks; dropped as a UART does */
-	ring_put(&rx, byte);
-	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
-}
+/* --- the prompt, in the boot CPU's loop --- */
 
 static void leave_prompt(void)
 {
 	out("\n");
-	spin_lock(&platform_lock);
-	console_flush();
-	__atomic_store_n(&mode, GUEST, __ATOMIC_RELEASE);
-	spin_unlock(&platform_lock);
+	if (freeze_state() != NODE_RUNNING)
+		out("[stasis: the guest is frozen; what is typed for it is kept until the thaw]\n");
+	report_held_lost();
+	set_mode(GUEST);
+	line_low();
 }
 
 static void enter_prompt(void)
 {
-	spin_lock(&platform_lock);
-	__atomic_store_n(&mode, PROMPT, __ATOMIC_RELEASE);
-	spin_unlock(&platform_lock);
+	set_mode(PROMPT);
 	out("\n");
 	lineedit_start(&editor);
 }
@@ -165,14 +222,30 @@ static void prompt_byte(uint8_t c)
 	lineedit_start(&editor);
 }
 
-static void feed_guest(void)
+/* --- what is typed --- */
+
+/* In the UART's interrupt. */
+static bool rx_byte(uint8_t byte)
 {
-	if (freeze_state() != NODE_RUNNING) /* kept for the thaw */
-		return;
-	spin_lock(&platform_lock);
-	while (input.head != input.tail && vuart_receive(input.buf[input.tail & (input.size - 1)]))
-		input.tail++;
-	spin_unlock(&platform_lock);
+	ring_put(&rx, byte);
+	ask_loop();
+	return ring_used(&rx) < rx.size;
+}
+
+/* The guest's FIFO has room again; platform_lock held, any CPU. */
+void console_guest_rx_room(void)
+{
+	if (input.head != input.tail)
+		ask_loop();
+}
+
+/* There must always be a way to the prompt, so the line is read even if there is no room left. */
+static void keep_for_guest(uint8_t c)
+{
+	if (!ring_put(&input, c) && input_lost++ == input_reported)
+		log_error("console: the guest does not take its input, which is dropped now");
+	if (ring_used(&input) > input.size / 2)
+		uart_sender_waits(true);
 }
 
 static void take_input(void)
@@ -187,14 +260,31 @@ static void take_input(void)
 		else if (current() == PROMPT)
 			prompt_byte(c);
 		else
-			ring_put(&input, c);
+			keep_for_guest(c);
 	}
+	uart_rx_on();
+}
+
+static void feed_guest(void)
+{
+	if (freeze_state() != NODE_RUNNING) /* kept for the thaw */
+		return;
+	spin_lock(&platform_lock);
+	while (input.head != input.tail && vuart_receive(input.buf[input.tail & (input.size - 1)]))
+		input.tail++;
+	spin_unlock(&platform_lock);
+	if (ring_used(&input) > input.size / 4)
+		return;
+	uart_sender_waits(false);
+	if (input_lost != input_reported)
+		log_error("console: %llu bytes typed for the guest were dropped",
+			  (unsigned long long)(input_lost - input_reported));
+	input_reported = input_lost;
 }
 
 bool console_waiting(void)
 {
-	return rx.head != rx.tail || input.head != input.tail ||
-	       __atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE);
+	return rx.head != rx.tail || input.head != input.tail || marked(&want_tx_room);
 }
 
 void console_poll(void)
@@ -203,18 +293,26 @@ void console_poll(void)
 		take_input();
 	if (input.head != input.tail)
 		feed_guest();
-	if (__atomic_load_n(&want_tx_room, __ATOMIC_ACQUIRE) && uart_room() > 0 &&
-	    freeze_state() == NODE_RUNNING) {
+	if (marked(&want_tx_room) && freeze_state() == NODE_RUNNING) {
+		set_mark(&want_tx_room, false);
 		spin_lock(&platform_lock);
-		__atomic_store_n(&want_tx_room, false, __ATOMIC_RELEASE);
 		vuart_tx_room();
 		spin_unlock(&platform_lock);
 	}
+	if (marked(&want_redraw)) {
+		set_mark(&want_redraw, false);
+		if (current() == PROMPT)
+			lineedit_redraw(&editor);
+	}
 }
 
-static void room_hook(void)
+void console_counts(struct console_counts *c)
 {
-	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
+	*c = (struct console_counts){.input_waiting = ring_used(&input),
+				     .input_lost = input_lost,
+				     .output_waiting = ring_used(&held),
+				     .output_lost = held_lost,
+				     .overruns = uart_overruns()};
 }
 
 void console_init(void)
@@ -222,11 +320,10 @@ void console_init(void)
 	editor.prompt = "stasis> ";
 	editor.emit = write_all;
 	editor.complete = command_complete;
-	uart_set_room_hook(room_hook);
-	uart_irq_enable(rx_byte);
+	uart_irq_enable(rx_byte, line_low);
 }
 
 void console_guest_mode(void)
 {
-	__atomic_store_n(&mode, GUEST, __ATOMIC_RELEASE);
+	set_mode(GUEST);
 }

@@ -124,9 +124,16 @@ static void drive(void)
 
 /* --- receive --- */
 
+/* RTS down while DTR is up: the guest asks the other end to wait. */
+static bool takes_input(void)
+{
+	return !(uart.reg.mcr & MCR_LOOP) && !fifo_full(&uart.rx) &&
+	       (uart.reg.mcr & (MCR_DTR | MCR_RTS)) != MCR_DTR;
+}
+
 bool vuart_receive(uint8_t c)
 {
-	if (uart.reg.mcr & MCR_LOOP || fifo_full(&uart.rx)) {
+	if (!takes_input()) {
 		uart.rx_refused = true;
 		return false;
 	}
@@ -138,7 +145,7 @@ bool vuart_receive(uint8_t c)
 /* Tell the console that there is room again. It calls vuart_receive from here. */
 static void offer_room(void)
 {
-	if (!uart.rx_refused || uart.reg.mcr & MCR_LOOP || fifo_full(&uart.rx))
+	if (!uart.rx_refused || !takes_input())
 		return;
 	uart.rx_refused = false;
 	console_guest_rx_room();

@@ -136,14 +136,20 @@ uint64_t host_rtc_seconds(void); /* Unix time from the CMOS clock, read once at 
 
 /* --- physical UART (uart.c), 16550 --- */
 void uart_init(uint16_t port, uint32_t baud);
-/* Routes its interrupt to the BSP; rx is called in irq_dispatch context. */
-void uart_irq_enable(void (*rx)(uint8_t byte));
+/*
+ * Routes its interrupt to the BSP and calls both hooks in irq_dispatch context: rx with each byte;
+ * false means that there is no room for another: reception stops until uart_rx_on(). drained
+ * whenever the ring has become almost empty.
+ */
+void uart_irq_enable(bool (*rx)(uint8_t byte), void (*drained)(void));
+void uart_rx_on(void);		   /* boot CPU */
+void uart_sender_waits(bool wait); /* RTS down: the sender is asked to wait. Boot CPU. */
+uint64_t uart_overruns(void);	   /* the FIFO was full when another byte arrived */
 /* Into the ring; returns how much fitted. Drained by interrupt; before uart_irq_enable at once, by
  * polling. */
 size_t uart_write(const void *buf, size_t n);
-size_t uart_room(void);			     /* bytes that would fit */
-void uart_flush_polled(void);		     /* the end: push everything out, polling from now on */
-void uart_set_room_hook(void (*room)(void)); /* called when a full ring has room again */
+size_t uart_waiting(void);    /* bytes in the ring */
+void uart_flush_polled(void); /* the end: push everything out, polling from now on */
 
 /* --- FPU (fpu.c) --- */
 /* Between these SSE code may run; the guest's whole extended state is kept in the CPU's save area.

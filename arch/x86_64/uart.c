@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The physical 16550 (PC16550D data sheet). Transmission goes through a ring, which is pushed out
- * polling until uart_irq_enable(), and by the THRE interrupt from then on. Reception is by
- * interrupt, on the boot CPU.
+ * polling until uart_irq_enable(), and from then on into a FIFO that is empty at once, else by the
+ * THRE interrupt. Reception is by interrupt, on the boot CPU.
  */
 #include "arch/x86_64/internal.h"
 #include "arch/x86_64/spinlock.h"
@@ -29,26 +29,32 @@ enum {
 #define IIR_FIFO      0xc0 /* both: a FIFO that works */
 #define LCR_8N1	      0x03
 #define LCR_DLAB      0x80
-#define MCR_ON	      0x0b /* DTR, RTS, OUT2 (gates the interrupt line) */
+#define MCR_ON	      0x09 /* DTR, OUT2 (gates the interrupt line) */
+#define MCR_RTS	      0x02
 #define LSR_DR	      0x01
+#define LSR_OE	      0x02
+#define LSR_BI	      0x10
 #define LSR_THRE      0x20
 #define LSR_TEMT      0x40
 #define FIFO_SIZE     16
 #define BAUD_MAX      115200
 
-#define RING	  65536u /* a power of two */
+#define RING	  262144u /* a power of two; more than all but the longest commands print */
+#define LOW_MARK  64u	  /* bytes: refill the ring now */
 #define IRQ_LOOPS 64
 #define SPINS_MAX 1000000 /* for a transmitter that has died, and for a lock whose owner has */
 
 static uint16_t base;
-static bool present, by_irq, was_full;
+static bool present, by_irq;
 static uint8_t ier;
 static unsigned fifo_size = 1;
 static uint8_t ring[RING];
 static uint32_t head, tail; /* put, taken */
 static struct spinlock lock;
-static void (*rx_hook)(uint8_t byte);
-static void (*room_hook)(void);
+static bool rx_off, sender_waits; /* boot CPU only */
+static uint64_t overruns;	  /* atomic */
+static bool (*rx_hook)(uint8_t byte);
+static void (*low_hook)(void);
 
 static uint8_t reg(unsigned r)
 {
@@ -60,11 +66,32 @@ static void set(unsigned r, uint8_t v)
 	outb((uint16_t)(base + r), v);
 }
 
+/* A read clears the error bits, whoever does it. */
+static uint8_t line_status(void)
+{
+	uint8_t v = reg(LSR);
+
+	if (v & LSR_OE)
+		__atomic_fetch_add(&overruns, 1, __ATOMIC_RELAXED);
+	return v;
+}
+
 static void set_ier(uint8_t v)
 {
 	if (v != ier)
 		set(IER, v);
 	ier = v;
+}
+
+/* Lock held. THRE raises its interrupt at once if THR is empty. */
+static void update_ier(void)
+{
+	set_ier((rx_off ? 0 : IER_ERBFI) | (head != tail ? IER_ETBEI : 0));
+}
+
+static void set_rts(void)
+{
+	set(MCR, MCR_ON | (rx_off || sender_waits ? 0 : MCR_RTS));
 }
 
 void uart_init(uint16_t port, uint32_t baud)
@@ -84,7 +111,7 @@ void uart_init(uint16_t port, uint32_t baud)
 	}
 	set(LCR, LCR_8N1);
 	set(FCR, FCR_ENABLE | FCR_TRIGGER_8);
-	set(MCR, MCR_ON);
+	set_rts();
 	if ((reg(IIR) & IIR_FIFO) == IIR_FIFO)
 		fifo_size = FIFO_SIZE;
 }
@@ -111,59 +138,88 @@ static void drain_polled(void)
 	}
 }
 
-size_t uart_room(void)
+size_t uart_waiting(void)
 {
-	return RING - (__atomic_load_n(&head, __ATOMIC_RELAXED) -
-		       __atomic_load_n(&tail, __ATOMIC_RELAXED));
+	return __atomic_load_n(&head, __ATOMIC_RELAXED) - __atomic_load_n(&tail, __ATOMIC_RELAXED);
 }
 
 size_t uart_write(const void *buf, size_t n)
 {
 	const uint8_t *b = buf;
 	size_t done = 0;
+	bool empty;
 
 	if (!present)
 		return n;
 	spin_lock(&lock);
+	empty = head == tail;
 	do {
 		while (done < n && head - tail < RING)
 			ring[head++ % RING] = b[done++];
 		if (!by_irq)
 			drain_polled();
 	} while (!by_irq && done < n);
-	if (done < n)
-		was_full = true;
-	if (by_irq && head != tail)
-		set_ier(IER_ERBFI | IER_ETBEI); /* raises the interrupt at once if THRE is up */
+	if (by_irq && head != tail) {
+		if (empty && line_status() & LSR_THRE)
+			fill();
+		update_ier();
+	}
 	spin_unlock(&lock);
 	return done;
 }
 
 static void transmit(void)
 {
-	bool room;
+	bool low;
 
 	spin_lock(&lock);
-	if (reg(LSR) & LSR_THRE)
+	if (line_status() & LSR_THRE)
 		fill();
-	if (head == tail)
-		set_ier(IER_ERBFI);
-	room = was_full && head - tail <= RING / 2;
-	if (room)
-		was_full = false;
+	update_ier();
+	low = head - tail <= LOW_MARK;
 	spin_unlock(&lock);
-	if (room && room_hook)
-		room_hook();
+	if (low && low_hook)
+		low_hook();
 }
 
 static void receive(void)
 {
-	for (unsigned i = 0; i < IRQ_LOOPS && reg(LSR) & LSR_DR; i++) {
+	uint8_t status;
+
+	for (unsigned i = 0; i < IRQ_LOOPS && !rx_off && (status = line_status()) & LSR_DR; i++) {
 		uint8_t c = reg(RBR);
 
-		if (rx_hook)
-			rx_hook(c);
+		if (status & LSR_BI) /* a break reads as a NUL that nobody sent */
+			continue;
+		if (!rx_hook(c)) {
+			rx_off = true;
+			set_rts();
+		}
 	}
+}
+
+void uart_rx_on(void)
+{
+	if (!rx_off)
+		return;
+	rx_off = false;
+	set_rts();
+	spin_lock(&lock);
+	update_ier();
+	spin_unlock(&lock);
+}
+
+void uart_sender_waits(bool wait)
+{
+	if (wait == sender_waits)
+		return;
+	sender_waits = wait;
+	set_rts();
+}
+
+uint64_t uart_overruns(void)
+{
+	return __atomic_load_n(&overruns, __ATOMIC_RELAXED);
 }
 
 static void interrupt(void *dev)
@@ -185,7 +241,7 @@ static void interrupt(void *dev)
 	}
 }
 
-void uart_irq_enable(void (*rx)(uint8_t byte))
+void uart_irq_enable(bool (*rx)(uint8_t byte), void (*drained)(void))
 {
 	unsigned irq = base == 0x2f8 || base == 0x2e8 ? 3 : 4, gsi;
 	bool level, low;
@@ -196,6 +252,7 @@ void uart_irq_enable(void (*rx)(uint8_t byte))
 		return;
 	}
 	rx_hook = rx;
+	low_hook = drained;
 	gsi = host_isa_gsi(irq, &level, &low);
 	vector = irq_vector_alloc(interrupt, NULL);
 	if (vector < 0 ||
@@ -237,9 +294,4 @@ void uart_put_polled(const char *s)
 			cpu_relax();
 		set(THR, (uint8_t)*s);
 	}
-}
-
-void uart_set_room_hook(void (*room)(void))
-{
-	room_hook = room;
 }

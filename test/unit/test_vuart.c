@@ -137,6 +137,22 @@ static void test_priorities_and_out2(void)
 	CHECK(!board.isa[4]);
 }
 
+static void test_flow_control(void)
+{
+	restart();
+	out8(IIR, 1);
+	CHECK(vuart_receive('a'));
+	out8(MCR, 0x09); /* RTS down */
+	CHECK(!vuart_receive('b'));
+	CHECK_EQ(in8(DATA), 'a');
+	CHECK_EQ(board.rx_room, 0);
+	out8(MCR, 0x0b);
+	CHECK_EQ(board.rx_room, 1);
+	CHECK(vuart_receive('b'));
+	out8(MCR, 0x08); /* not in use for flow control: DTR is down, too */
+	CHECK(vuart_receive('c'));
+}
+
 static void test_loopback(void)
 {
 	restart();
@@ -163,6 +179,7 @@ int main(void)
 	RUN(test_console_without_room);
 	RUN(test_receive);
 	RUN(test_priorities_and_out2);
+	RUN(test_flow_control);
 	RUN(test_loopback);
 	return check_result();
 }
