@@ -7,9 +7,11 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import tty
 
 import media
+from media import SetupError
 from relay import STATUS_OFF
 
 QEMU = "qemu-system-x86_64"
@@ -18,14 +20,15 @@ OVMF = "/usr/share/OVMF"
 VGA_BIOS = "/usr/share/bochs/VGABIOS-lgpl-latest"
 
 
-class SetupError(Exception):
-    """The machine can't be built as asked; one line for the user."""
-
-
 def _need(path, package):
     if not os.path.exists(path):
         raise SetupError(f"no {path} (package {package}; run make setup)")
     return path
+
+
+def _need_program(name, package):
+    if not shutil.which(name):
+        raise SetupError(f"no {name} (package {package}; run make setup)")
 
 
 class Machine:
@@ -82,14 +85,18 @@ class Qemu(Machine):
     def __init__(self, options, run_dir):
         super().__init__(options, run_dir)
         self.child_stdout = subprocess.PIPE
-        if options.accel == "kvm" and not nested_kvm():
-            raise SetupError("--accel kvm: this host's KVM gives its guests neither VT-x nor AMD-V")
-        cpu = options.cpu if options.accel == "tcg" else "host,-hypervisor"
+        _need_program(QEMU, "qemu-system-x86")
+        accel, cpu = options.accel, options.cpu
+        if accel == "kvm" and not nested_kvm():
+            print("node: this host's KVM gives its guests neither VT-x nor AMD-V: TCG instead", file=sys.stderr, flush=True)
+            accel = "tcg"
+        if accel == "kvm" and not options.cpu_given:
+            cpu = "host,-hypervisor"
         code = _need(f"{OVMF}/OVMF_CODE_4M.fd", "ovmf")
         shutil.copy(_need(f"{OVMF}/OVMF_VARS_4M.fd", "ovmf"), self.path("vars.fd"))
         self.command = [
             *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
-            *("-machine", f"q35,accel={options.accel}", "-cpu", cpu),
+            *("-machine", f"q35,accel={accel}", "-cpu", cpu),
             *("-smp", str(options.cpus), "-m", str(options.memory)),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={self.path('vars.fd')}"),
@@ -125,6 +132,7 @@ class Bochs(Machine):
 
     def __init__(self, options, run_dir):
         super().__init__(options, run_dir)
+        _need_program("bochs", "bochs")
         master, slave = pty.openpty()
         tty.setraw(slave)
         self._slave = slave  # kept open: a pty without one reads as closed

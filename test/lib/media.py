@@ -5,6 +5,11 @@ import subprocess
 
 from relay import FIRMWARE
 
+
+class SetupError(Exception):
+    """The machine can't be built as asked; one line for the user."""
+
+
 SECTOR = 512
 CYLINDER = 16 * 63 * SECTOR  # heads * sectors, as told to Bochs
 SLACK = 4 << 20
@@ -13,7 +18,8 @@ FAT16_MAX = 1024 << 20
 
 def config_lines(options):
     """The keys of Stasis's configuration, in the order in which they are given."""
-    keys = {"kernel": "vmlinuz", "initrd": "initrd", "append": f'"{options.append}"'}
+    quoted = options.append.replace('"', '\\"')
+    keys = {"kernel": "vmlinuz", "initrd": "initrd", "append": f'"{quoted}"'}
     extra = []
     for c in options.config:
         key, value = c.split("=", 1)
@@ -88,4 +94,9 @@ def make_esp(options, run_dir):
 
 def _run(*command):
     env = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
-    subprocess.run(command, check=True, capture_output=True, env=env)
+    try:
+        r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env)
+    except FileNotFoundError:
+        raise SetupError(f"no {command[0]} (packages dosfstools and mtools; run make setup)") from None
+    if r.returncode != 0:
+        raise SetupError(f"{' '.join(command)}: {r.stdout.strip()}")

@@ -9,8 +9,12 @@ QEMU_CPU = "EPYC,-hypervisor,+svm,+npt"
 BOCHS_CPU = "broadwell_ult"
 
 
+ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong options or a missing program, 124 the time ran out,
+3 no guest ran (Stasis refused, the emulator failed) or the run was ended"""
+
+
 def parser():
-    p = argparse.ArgumentParser(prog="node", description="Boot one node in an emulator; its serial console is stdin and stdout.")
+    p = argparse.ArgumentParser(prog="node", description="Boot one node in an emulator; its serial console is stdin and stdout.", epilog=ENDS)
     p.add_argument("--emu", choices=("qemu", "bochs"), default="qemu", help="qemu: AMD-V; bochs: VT-x (default qemu)")
     p.add_argument("--cpus", type=int, default=1, metavar="N")
     p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="of the emulated machine (default 1024)")
@@ -21,7 +25,7 @@ def parser():
     p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
     p.add_argument("--boot", choices=("ipxe", "esp"), help="default: qemu ipxe, bochs esp")
     p.add_argument("--icount", action="store_true", help="QEMU's deterministic time; one CPU only")
-    p.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="kvm: where the host offers nested virtualization")
+    p.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="kvm: if the host's offers nested virtualization, else tcg")
     p.add_argument("--bare", action="store_true", help="without Stasis: kernel and initrd on the same machine")
     p.add_argument("--timeout", type=float, metavar="S", help="host seconds until the run is ended with status 124")
     p.add_argument("--image", default=STASIS, metavar="FILE", help="the EFI application (default build/stasis.efi)")
@@ -34,18 +38,25 @@ def parse(argv):
     p = parser()
     o = p.parse_args(argv)
     o.boot = o.boot or ("ipxe" if o.emu == "qemu" else "esp")
+    o.cpu_given = o.cpu is not None
     o.cpu = o.cpu or (QEMU_CPU if o.emu == "qemu" else BOCHS_CPU)
-    if o.cpus < 1 or o.memory < 64:
-        p.error("--cpus is 1 or more, --memory 64 or more")
+    if not 1 <= o.cpus <= 255 or o.memory < 64:
+        p.error("--cpus is 1 to 255, --memory 64 or more")
+    if o.timeout is not None and o.timeout <= 0:
+        p.error("--timeout is more than 0 seconds")
+    if not all(" " <= c <= "~" for c in o.append):
+        p.error("--append is plain ASCII on one line")
     if o.icount and (o.emu != "qemu" or o.cpus != 1 or o.accel != "tcg"):
         p.error("--icount is for QEMU's TCG with one CPU (Bochs is deterministic anyway)")
+    if o.emu == "bochs" and o.accel == "kvm":
+        p.error("--accel kvm is for QEMU")
     if o.emu == "bochs" and o.boot != "esp":
         p.error("bochs boots from an ESP only: iPXE's DHCP does not get through there")
     if o.before and o.boot != "esp":
         p.error("--before needs --boot esp")
     for c in o.config:
-        if "=" not in c:
-            p.error(f"--config {c}: KEY=VALUE is wanted")
+        if "=" not in c or "\n" in c:
+            p.error(f"--config {c!r}: KEY=VALUE is wanted")
     for name in ("kernel", "initrd") + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
         if not os.path.isfile(getattr(o, name)):
             p.error(f"--{name} {getattr(o, name)}: no such file" + (" (run make)" if name == "image" else ""))

@@ -2,7 +2,7 @@
 """Runs an emulator, relays its serial line to stdin and stdout, and tells from both how the run ended."""
 import ctypes
 import os
-import selectors
+import select
 import signal
 import stat
 import subprocess
@@ -20,6 +20,7 @@ STATUS_TIMEOUT = 124
 PANIC = b"stasis: PANIC"
 FIRMWARE = b"node: the firmware goes on"
 PANIC_GRACE = 1.0  # seconds for the rest of a panic's report
+LAST_WORDS = 5.0  # seconds for the user to read them
 LONGEST_MARK = 64
 PR_SET_PDEATHSIG = 1
 
@@ -30,13 +31,13 @@ def die_with_parent():
 
 
 class Keyboard:
-    """stdin: raw if it is a terminal, and then Ctrl-A x ends the run."""
+    """stdin: raw if it is a terminal, and then Ctrl-A x ends the run, and Ctrl-A twice is one for the node."""
 
     def __init__(self):
         self.fd = sys.stdin.fileno()
         self.terminal = os.isatty(self.fd)
         self.saved = termios.tcgetattr(self.fd) if self.terminal else None
-        self.escape = False
+        self.escape = self.ended = False
         # At the end of a pipe nobody is there any more; the end of /dev/null or a file says nothing.
         mode = os.fstat(self.fd).st_mode
         self.end_means_gone = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or self.terminal
@@ -51,12 +52,15 @@ class Keyboard:
             termios.tcsetattr(self.fd, termios.TCSADRAIN, self.saved)
 
     def read(self):
-        """Bytes for the node; None when the run is to end; b"" at the end of a file."""
+        """Bytes for the node, none at the end of a file; None when the run is to end."""
         try:
             data = os.read(self.fd, 4096)
+        except BlockingIOError:
+            return b""
         except OSError:
             return None
-        if not data:
+        self.ended = not data
+        if self.ended:
             return None if self.end_means_gone else b""
         if not self.terminal:
             return data
@@ -108,44 +112,112 @@ def _stop(process):
     process.wait()
 
 
-def _pump(machine, process, keyboard, deadline):
-    """Relays until something ends the run; its exit status, or None if the emulator ended by itself."""
-    sel = selectors.DefaultSelector()
-    sel.register(machine.output_fd, selectors.EVENT_READ, "node")
-    try:
-        sel.register(keyboard.fd, selectors.EVENT_READ, "keys")
-    except PermissionError:
-        pass  # a regular file: nothing to relay
-    watcher = Watcher({PANIC: STATUS_PANIC, FIRMWARE: STATUS_FAILED, **machine.marks})
-    verdict = None
-    while True:
-        now = time.monotonic()
-        if deadline is not None and now >= deadline:
-            return STATUS_TIMEOUT if verdict is None else verdict
-        wait = 0.25 if deadline is None else min(0.25, deadline - now)
-        for key, _ in sel.select(wait):
-            if key.data == "node":
-                try:
-                    data = os.read(machine.output_fd, 65536)
-                except OSError:  # a pty whose other side closed
-                    data = b""
-                if not data:
-                    return verdict
-                os.write(sys.stdout.fileno(), data)
-                found = watcher.feed(data)
-                if found is not None and verdict is None:
-                    verdict = found
-                    deadline = time.monotonic() + PANIC_GRACE
-            else:
-                data = keyboard.read()
-                if data is None:
-                    return STATUS_FAILED
-                if not data:
-                    sel.unregister(keyboard.fd)
-                else:
-                    os.write(machine.input_fd, data)
-        if process.poll() is not None and not sel.select(0):
-            return verdict
+class Pipe:
+    """One direction of the serial line: what was read and could not be written yet. Nobody is ever waited for, or both sides could wait for each other."""
+
+    LIMIT = 1 << 16
+
+    def __init__(self, fd):
+        self.fd = fd
+        self.waiting = bytearray()
+        self.nonblocking = not os.get_blocking(fd)
+        os.set_blocking(fd, False)
+
+    def put(self, data):
+        self.waiting += data
+
+    def full(self):
+        return len(self.waiting) >= self.LIMIT
+
+    def write(self):
+        """False if nobody is there any more."""
+        try:
+            while self.waiting:
+                del self.waiting[: os.write(self.fd, self.waiting)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+    def finish(self):
+        """All that is left, if somebody still reads it; and the descriptor, which others may share, as it was."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        end = time.monotonic() + LAST_WORDS
+        while self.write() and self.waiting and time.monotonic() < end:
+            poll.poll(250)
+        os.set_blocking(self.fd, not self.nonblocking)
+
+
+class Line:
+    """The node's serial line, relayed; watches for marks in its output."""
+
+    def __init__(self, machine, keyboard, deadline):
+        self.machine, self.keyboard, self.deadline = machine, keyboard, deadline
+        self.to_node, self.to_user = Pipe(machine.input_fd), Pipe(sys.stdout.fileno())
+        self.watcher = Watcher({PANIC: STATUS_PANIC, FIRMWARE: STATUS_FAILED, **machine.marks})
+        self.verdict = None
+        # The end of a regular file says nothing, and it can't be polled.
+        self.keys = not stat.S_ISREG(os.fstat(keyboard.fd).st_mode)
+
+    def _ready(self):
+        """What can be read or written now, as sets of file descriptors."""
+        poll = select.poll()
+        if not self.to_user.full():
+            poll.register(self.machine.output_fd, select.POLLIN)
+        if self.keys and not self.to_node.full():
+            poll.register(self.keyboard.fd, select.POLLIN)
+        # One descriptor may serve both directions.
+        if self.to_node.waiting:
+            both = self.to_node.fd == self.machine.output_fd and not self.to_user.full()
+            poll.register(self.to_node.fd, select.POLLOUT | (select.POLLIN if both else 0))
+        if self.to_user.waiting:
+            poll.register(self.to_user.fd, select.POLLOUT)
+        wait = 0.25 if self.deadline is None else max(0.0, min(0.25, self.deadline - time.monotonic()))
+        events = poll.poll(wait * 1000)
+        readable = {fd for fd, e in events if e & (select.POLLIN | select.POLLHUP | select.POLLERR)}
+        return readable, {fd for fd, e in events if e & (select.POLLOUT | select.POLLERR)}
+
+    def _from_node(self):
+        """False when it has ended."""
+        try:
+            data = os.read(self.machine.output_fd, 65536)
+        except BlockingIOError:
+            return True
+        except OSError:  # a pty whose other side closed
+            return False
+        self.to_user.put(data)
+        found = self.watcher.feed(data)
+        if found is not None and self.verdict is None:
+            self.verdict = found
+            self.deadline = time.monotonic() + PANIC_GRACE
+        return bool(data)
+
+    def _from_keys(self):
+        """False when the run is to end."""
+        data = self.keyboard.read()
+        if data is None:
+            return False
+        self.keys = not self.keyboard.ended
+        self.to_node.put(data)
+        return True
+
+    def pump(self, process):
+        """Relays until something ends the run; its exit status, or None if the emulator ended by itself."""
+        while self.deadline is None or time.monotonic() < self.deadline:
+            readable, writable = self._ready()
+            if self.machine.output_fd in readable and not self._from_node():
+                return self.verdict
+            if self.keyboard.fd in readable and not self._from_keys():
+                return STATUS_FAILED
+            if self.to_node.fd in writable:
+                self.to_node.write()  # a node that has ended is seen at its output
+            if (self.to_user.waiting or self.to_user.fd in writable) and not self.to_user.write():
+                return STATUS_FAILED
+            if not readable and process.poll() is not None:
+                return self.verdict
+        return STATUS_TIMEOUT if self.verdict is None else self.verdict
 
 
 def run(machine, timeout):
@@ -154,7 +226,11 @@ def run(machine, timeout):
     try:
         machine.started(process)
         with Keyboard() as keyboard:
-            verdict = _pump(machine, process, keyboard, deadline)
+            line = Line(machine, keyboard, deadline)
+            try:
+                verdict = line.pump(process)
+            finally:
+                line.to_user.finish()
         if verdict is not None:
             return verdict
         process.wait()
