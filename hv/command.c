@@ -29,7 +29,7 @@ static int split(char *line, char **argv, int max)
 	return n;
 }
 
-static const struct command *find(const char *name)
+const struct command *command_find(const char *name)
 {
 	for (size_t i = 0; i < command_count; i++)
 		if (strcmp(commands[i].name, name) == 0)
@@ -73,17 +73,17 @@ void command_run(char *line)
 {
 	char *argv[COMMAND_ARGS_MAX];
 	const struct command *c;
-	bool json;
+	bool json = strstr(line, " --json");
 	int argc = split(line, argv, COMMAND_ARGS_MAX);
 
 	if (argc == 0)
 		return;
 	if (argc < 0) {
-		out("more than %d words: no command takes that many; see help\n", COMMAND_ARGS_MAX);
+		fail(json, "too many words: no command takes that many; see help", argv[0]);
 		return;
 	}
 	argc = take_json(argc, argv, &json);
-	c = argc ? find(argv[0]) : NULL;
+	c = argc ? command_find(argv[0]) : NULL;
 	if (!c) {
 		fail(json, "unknown command; help lists them", argc ? argv[0] : "--json");
 		return;

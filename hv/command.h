@@ -22,6 +22,7 @@ struct command {
 
 void command_run(char *line); /* splits it in place */
 bool command_running(void);
+const struct command *command_find(const char *name); /* NULL: there is none */
 const char *command_complete(const char *line, size_t len);
 extern const struct command commands[];
 extern const size_t command_count;

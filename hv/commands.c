@@ -177,6 +177,8 @@ static int cmd_help(int argc, char **argv, bool json)
 {
 	if (argc > 1)
 		return -EINVAL;
+	if (argc && !command_find(argv[0]))
+		return command_failed(json, "unknown command; help lists them");
 	if (json)
 		out(HEAD "\"commands\":[");
 	for (size_t i = 0, shown = 0; i < command_count; i++) {

@@ -200,7 +200,7 @@ void console_flush(void)
 static void leave_prompt(void)
 {
 	out("\n");
-	if (freeze_state() != NODE_RUNNING)
+	if (freeze_open())
 		out("[stasis: the guest is frozen; what is typed for it is kept until the thaw]\n");
 	report_held_lost();
 	set_mode(GUEST);

@@ -342,6 +342,11 @@ int thaw_now(void)
 	return err;
 }
 
+bool freeze_open(void)
+{
+	return freeze_state() == NODE_FROZEN && wake == HOST_NEVER;
+}
+
 uint64_t freeze_host_ticks(void)
 {
 	const struct freeze_record *r = current();

@@ -53,6 +53,7 @@ int freeze_now(void);	  /* until thawed; -EALREADY; -ETIMEDOUT if a vCPU did not
 int thaw_now(void);	  /* -EALREADY if it runs */
 int thaw_at(uint64_t at); /* T'; at once if that is past; -EALREADY if it runs */
 
+bool freeze_open(void);		  /* frozen, and no thaw is planned */
 uint64_t freeze_host_ticks(void); /* how long the clock has stood; 0 when running */
 uint64_t freeze_total(void);	  /* freezes so far */
 /* The nth of all, from 1; NULL if there was none, or it is no longer among the latest

@@ -94,6 +94,11 @@ class Node:
     def send(self, text):
         self.child.send(text)
 
+    def send_bytes(self, data):
+        """As they are; all but Ctrl-A, which test/node takes."""
+        while data:
+            data = data[os.write(self.child.child_fd, data) :]
+
     def run(self, command, timeout=None, status=0):
         """Runs a shell command in the guest; its output. Fails if its exit status is another (None: any)."""
         self._sequence = getattr(self, "_sequence", 0) + 1

@@ -101,6 +101,11 @@ enum freeze_state freeze_state(void)
 	return t.state;
 }
 
+bool freeze_open(void)
+{
+	return t.state == NODE_FROZEN;
+}
+
 bool vuart_receive(uint8_t c)
 {
 	if (!t.fifo_room)
