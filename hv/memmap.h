@@ -93,3 +93,13 @@ int npt_build(const struct guest_map *m, const struct npt_format *f, const struc
  */
 int npt_map_page(uint64_t root_hpa, uint64_t gpa, uint64_t hpa, uint8_t type,
 		 const struct npt_format *f, const struct npt_alloc *a);
+/*
+ * Where a PC has option ROMs (ROM_GPA), one page of all-ones, read-only, again and again: kernels
+ * look for tables there, byte by byte, and each look at a hole is an exit. A write still is one.
+ * -EEXIST: something is mapped there.
+ */
+int npt_map_rom(uint64_t root_hpa, const struct npt_format *f, const struct npt_alloc *a);
+/* Another root, which shares with the first all tables but those on the way to gpa: what is mapped
+ * in its page from now on is seen through one of them only. */
+int npt_fork(uint64_t root_hpa, uint64_t gpa, const struct npt_format *f, const struct npt_alloc *a,
+	     uint64_t *fork_hpa);

@@ -2,7 +2,10 @@
 /* Nested page tables: 4 levels of 512 entries, the same shape in EPT and in AMD's nested paging. */
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
+#include "arch/x86_64/cpu.h"
 #include "hv/memmap.h"
+#include "hv/platform.h"
 
 #define ENTRY_ADDR 0x000ffffffffff000ull
 #define ENTRY_LEAF (1ull << 7) /* above level 1 */
@@ -107,4 +110,43 @@ int npt_map_page(uint64_t root_hpa, uint64_t gpa, uint64_t hpa, uint8_t type,
 	if (!err)
 		*e = f->leaf(hpa, 1, type, false, true);
 	return err;
+}
+
+int npt_map_rom(uint64_t root_hpa, const struct npt_format *f, const struct npt_alloc *a)
+{
+	struct npt t = {.f = f, .a = a, .root = a->virt(a->ctx, root_hpa)};
+	uint64_t ones_hpa, *e;
+	void *ones = a->page(a->ctx, &ones_hpa);
+	int err;
+
+	if (!ones)
+		return -ENOMEM;
+	memset(ones, 0xff, PAGE_SIZE);
+	for (uint64_t gpa = ROM_GPA; gpa < ROM_GPA + ROM_SIZE; gpa += PAGE_SIZE) {
+		err = entry_at(&t, gpa, 1, &e);
+		if (err || *e)
+			return err ? err : -EEXIST;
+		*e = f->leaf(ones_hpa, 1, MT_WB, false, false);
+	}
+	return 0;
+}
+
+int npt_fork(uint64_t root_hpa, uint64_t gpa, const struct npt_format *f, const struct npt_alloc *a,
+	     uint64_t *fork_hpa)
+{
+	const uint64_t *from = a->virt(a->ctx, root_hpa);
+	uint64_t *to = a->page(a->ctx, fork_hpa);
+
+	for (unsigned level = LEVELS; to; level--) {
+		uint64_t *e = &to[level_index(gpa, level)], hpa;
+
+		memcpy(to, from, PAGE_SIZE);
+		if (level == 1 || !*e || (level < LEVELS && (*e & ENTRY_LEAF)))
+			return 0;
+		from = a->virt(a->ctx, *e & ENTRY_ADDR);
+		to = a->page(a->ctx, &hpa);
+		if (to)
+			*e = f->table(hpa);
+	}
+	return -ENOMEM;
 }

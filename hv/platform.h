@@ -28,6 +28,8 @@ void pci_root_init(const struct guest_map
 #define ECAM_SIZE   0x100000ull
 #define PM_BASE	    0x600 /* PM1a_EVT 600h, PM1a_CNT 604h, PM_TMR 608h */
 #define SCI_IRQ	    9
+#define ROM_GPA	    0xc0000ull /* option ROMs on a PC; here nothing: all-ones */
+#define ROM_SIZE    0x20000ull
 #define TABLES_GPA  0xe0000ull
 #define TABLES_SIZE 0x20000ull
 

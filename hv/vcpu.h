@@ -189,7 +189,11 @@ void exit_wrmsr(struct vcpu *v, unsigned len);
 void exit_io(struct vcpu *v, uint16_t port, unsigned size, bool in, bool string,
 	     unsigned len); /* string: emulated whole */
 void exit_mmio(struct vcpu *v, gpa_t gpa, bool write,
-	       bool fetch);		     /* nested page fault outside RAM */
+	       bool fetch); /* nested page fault outside RAM */
+/* The same, but for the walk of the guest's own paging structures. `linear`: the address that was
+ * being translated, NULL if the processor doesn't say. An event whose delivery it interrupted is
+ * pending. */
+void exit_page_walk(struct vcpu *v, gpa_t gpa, const uint64_t *linear);
 void exit_hlt(struct vcpu *v, unsigned len); /* only if HLT is intercepted */
 void exit_xsetbv(struct vcpu *v, unsigned len);
 void exit_invalid_op(struct vcpu *v); /* an instruction the guest can't have (VMX, SVM, ...): #UD */

@@ -20,6 +20,7 @@
 #define ATTR_L	  (1u << 13)
 #define ATTR_DB	  (1u << 14)
 #define VECTOR_PF 14
+#define PF_RSVD	  (1u << 3)
 
 #define APIC_BASE_ADDR	0x000ffffffffff000ull
 #define APIC_BASE_MODE	(3ull << 10) /* EN, EXTD */
@@ -50,14 +51,22 @@ static bool is_lapic(const struct vcpu *v, uint64_t gpa)
 	return (base & APIC_BASE_MODE) == APIC_BASE_XAPIC && ((gpa ^ base) & APIC_BASE_ADDR) == 0;
 }
 
-static void report_reach(const struct vcpu *v, gpa_t gpa, const char *how)
+/* Where the guest has no business: reported, and all-ones for it. */
+static bool out_of_bounds(const struct vcpu *v, gpa_t gpa, const char *how)
 {
 	static struct log_ratelimit limit = {.burst = 5};
+	const char *what;
 
+	if (guest_gpa_is_hypervisor(gpa))
+		what = "the hypervisor's memory";
+	else if (((gpa.v ^ LAPIC_BASE) & APIC_BASE_ADDR) == 0)
+		what = "its local APIC, which is not in xAPIC mode,";
+	else
+		return false;
 	if (log_ratelimited(&limit))
-		log_warn("cpu%u: guest %s the hypervisor's memory at 0x%llx, rip 0x%llx: all-ones "
-			 "for it",
-			 v->index, how, (unsigned long long)gpa.v, (unsigned long long)v->rip);
+		log_warn("cpu%u: guest %s %s at 0x%llx, rip 0x%llx: all-ones for it", v->index, how,
+			 what, (unsigned long long)gpa.v, (unsigned long long)v->rip);
+	return true;
 }
 
 static uint64_t load(const void *p, unsigned size)
@@ -108,20 +117,14 @@ static uint64_t device_read(struct vcpu *v, gpa_t gpa, unsigned size)
 		vlapic_mmio_read(&v->lapic, gpa.v & (PAGE_SIZE - 1), size, &val);
 		return val;
 	}
-	if (guest_gpa_is_hypervisor(gpa)) {
-		report_reach(v, gpa, "reads");
-		return UINT64_MAX;
-	}
-	return bus_mmio_read(gpa, size);
+	return out_of_bounds(v, gpa, "reads") ? UINT64_MAX : bus_mmio_read(gpa, size);
 }
 
 static void device_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t val)
 {
 	if (is_lapic(v, gpa.v))
 		vlapic_mmio_write(&v->lapic, gpa.v & (PAGE_SIZE - 1), size, val);
-	else if (guest_gpa_is_hypervisor(gpa))
-		report_reach(v, gpa, "writes");
-	else
+	else if (!out_of_bounds(v, gpa, "writes"))
 		bus_mmio_write(gpa, size, val);
 }
 
@@ -484,4 +487,47 @@ void exit_mmio(struct vcpu *v, gpa_t gpa, bool write, bool fetch)
 		report_unhandled(&m, gpa);
 		vcpu_inject_ud(v);
 	}
+}
+
+/* --- paging structures outside RAM --- */
+
+/* Does the translation of `linear` end in a page fault, and one for reserved bits if `reserved`?
+ * Then it is pending. */
+static bool walk_faults(struct machine *m, uint64_t linear, unsigned access, bool reserved)
+{
+	gpa_t gpa;
+
+	if (!translate(&m->c, linear, access, &gpa) || (reserved && !(m->c.fault_error & PF_RSVD)))
+		return false;
+	vcpu_ops->set_cr(m->v, 2, m->c.cr2);
+	vcpu_inject(m->v, VECTOR_PF, true, m->c.fault_error);
+	return true;
+}
+
+/*
+ * There are no entries but all-ones, whose reserved bits make every walk a page fault. Where the
+ * processor doesn't say what it was translating, it was the code, an operand, or the stack.
+ */
+void exit_page_walk(struct vcpu *v, gpa_t gpa, const uint64_t *linear)
+{
+	static struct log_ratelimit limit = {.burst = 5};
+	struct machine m;
+	uint64_t code, stack;
+
+	if (log_ratelimited(&limit))
+		log_warn("cpu%u: page tables at 0x%llx, rip 0x%llx, where there is no RAM: "
+			 "all-ones for them",
+			 v->index, (unsigned long long)gpa.v, (unsigned long long)v->rip);
+	machine_init(&m, v);
+	code = v->rip + (m.c.bits == 64 ? 0 : m.c.seg[EMU_CS].base);
+	stack = v->gpr[RSP] + (m.c.bits == 64 ? 0 : m.c.seg[EMU_SS].base);
+	if (linear) { /* without a fault, another CPU has changed the tables meanwhile */
+		walk_faults(&m, *linear, *linear - code < EMU_INSN_MAX ? WALK_FETCH : WALK_READ,
+			    false);
+		return;
+	}
+	if (machine_run(&m) != EMU_UNHANDLED || walk_faults(&m, stack - 8, WALK_WRITE, true) ||
+	    walk_faults(&m, stack, WALK_READ, true))
+		return;
+	vcpu_inject_gp(v);
 }

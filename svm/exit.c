@@ -23,9 +23,9 @@ static void handle_io(struct vcpu *v, const struct vmcb *b)
 }
 
 /*
- * Everything that is mapped is writable or read-only for good, so a fault is an access outside RAM.
- * The delivery of an event that runs into one (an IDT or a stack in a device) has no instruction
- * that could be carried out.
+ * Everything that is mapped is writable or read-only for good, so a fault is an access outside RAM,
+ * or a write to option ROM space. The delivery of an event that runs into one (an IDT or a stack in
+ * a device) has no instruction that could be carried out.
  */
 static void handle_npf(struct vcpu *v, const struct vmcb *b)
 {
@@ -43,7 +43,11 @@ static void handle_npf(struct vcpu *v, const struct vmcb *b)
 		exit_triple_fault(v);
 		return;
 	}
-	exit_mmio(v, (gpa_t){b->exitinfo2}, b->exitinfo1 & NPF_WRITE, b->exitinfo1 & NPF_FETCH);
+	if (b->exitinfo1 & NPF_GUEST_TABLE)
+		exit_page_walk(v, (gpa_t){b->exitinfo2}, NULL);
+	else
+		exit_mmio(v, (gpa_t){b->exitinfo2}, b->exitinfo1 & NPF_WRITE,
+			  b->exitinfo1 & NPF_FETCH);
 }
 
 /* DR6 has the reason already; the rest of what a delivery does: DR7.GD, and RF for instruction

@@ -114,5 +114,6 @@ int svm_npt_setup(void)
 		return err;
 	}
 	format.has_1g = cpuid(0x80000001, 0).edx >> 26 & 1; /* Page1GB */
-	return npt_build(guest_memory_map(), &format, &alloc, &svm.n_cr3);
+	err = npt_build(guest_memory_map(), &format, &alloc, &svm.n_cr3);
+	return err ? err : npt_map_rom(svm.n_cr3, &format, &alloc);
 }

@@ -98,9 +98,10 @@ struct vmcb_segment {
 #define VMEXIT_INVALID UINT32_MAX /* -1, low half */
 
 /* EXITINFO1 of VMEXIT_NPF */
-#define NPF_WRITE (1ull << 1)
-#define NPF_RSV	  (1ull << 3)
-#define NPF_FETCH (1ull << 4)
+#define NPF_WRITE	(1ull << 1)
+#define NPF_RSV		(1ull << 3)
+#define NPF_FETCH	(1ull << 4)
+#define NPF_GUEST_TABLE (1ull << 33) /* while walking the guest's own tables */
 
 enum vmexit {
 	VMEXIT_CR8_WRITE = 0x18,

@@ -18,8 +18,8 @@ static uint32_t apic_reg(const struct vlapic *l, unsigned offset)
 	return *(const volatile uint32_t *)(l->regs + offset);
 }
 
-/* xAPIC: all accesses to the page. x2APIC: TPR, EOI, self-IPI. Globally disabled: every access is
- * an exit (and finds nothing). */
+/* xAPIC: all accesses to the page. x2APIC: TPR, EOI, self-IPI, and no page. Globally disabled:
+ * nothing. */
 void vmx_apicv_mode(struct vcpu *v)
 {
 	struct vmx_vcpu *x = to_vmx(v);
@@ -32,15 +32,15 @@ void vmx_apicv_mode(struct vcpu *v)
 	} else if (vlapic_enabled(&v->lapic)) {
 		mode = offered & ~CPU2_VIRTUALIZE_X2APIC_MODE;
 	} else {
-		mode = CPU2_VIRTUALIZE_APIC_ACCESSES;
+		mode = 0;
 	}
 	x->secondary = (x->secondary & ~MODE_CONTROLS) | mode;
 	vmwrite(SECONDARY_CONTROLS, x->secondary);
+	vmwrite(EPT_POINTER, vmx_eptp(mode & CPU2_VIRTUALIZE_APIC_ACCESSES));
 	vmwrite(MSR_BITMAPS_ADDR, vmx_msr_bitmap(vlapic_x2apic(&v->lapic)));
 	x->apic_base = v->lapic.base_msr;
 	x->apic_dirty = true;
-	/* translations to the APIC-access page are cached by what the controls were (SDM,
-	 * "APIC-Access Page") */
+	/* translations are cached by what the controls were (SDM, "APIC-Access Page") */
 	vmx_flush(v);
 }
 

@@ -18,7 +18,9 @@
 
 enum { INV_SINGLE = 1, INV_ALL = 2 }; /* types of INVEPT and INVVPID */
 
-static uint64_t root, apic_page;
+/* Two views of one memory: with the APIC-access page, for a CPU whose accesses to it are
+ * virtualized, and without, for one that would find plain memory there. */
+static uint64_t root, apic_root, apic_page;
 
 static uint64_t ept_leaf(uint64_t hpa, unsigned level, uint8_t type, bool exec, bool write)
 {
@@ -62,15 +64,19 @@ int vmx_ept_setup(void)
 	apic_page = virt_to_phys(page).v;
 	err = npt_build(guest_memory_map(), &format, &alloc, &root);
 	if (!err)
-		err = npt_map_page(root, LAPIC_BASE, apic_page, MT_WB, &format, &alloc);
+		err = npt_map_rom(root, &format, &alloc);
+	if (!err)
+		err = npt_fork(root, LAPIC_BASE, &format, &alloc, &apic_root);
+	if (!err)
+		err = npt_map_page(apic_root, LAPIC_BASE, apic_page, MT_WB, &format, &alloc);
 	if (err)
 		log_error("VT-x: the nested page tables can't be built (%d): raise hv_size", err);
 	return err;
 }
 
-uint64_t vmx_eptp(void)
+uint64_t vmx_eptp(bool apic_accesses)
 {
-	return root | EPTP_WB | EPTP_WALK_4;
+	return (apic_accesses ? apic_root : root) | EPTP_WB | EPTP_WALK_4;
 }
 
 uint64_t vmx_apic_access_page(void)
@@ -78,11 +84,11 @@ uint64_t vmx_apic_access_page(void)
 	return apic_page;
 }
 
-static void invept(void)
+static void invept(uint64_t eptp)
 {
 	struct {
 		uint64_t eptp, zero;
-	} d = {vmx_eptp(), 0};
+	} d = {eptp, 0};
 	uint64_t type = (vmx_caps.ept_vpid & EPT_CAP_INVEPT_SINGLE) ? INV_SINGLE : INV_ALL;
 
 	asm goto("invept %0, %1; jna %l[failed]" : : "m"(d), "r"(type) : "cc", "memory" : failed);
@@ -108,6 +114,7 @@ failed:
 
 void vmx_flush(struct vcpu *v)
 {
-	invept();
+	invept(vmx_eptp(false));
+	invept(vmx_eptp(true));
 	vmx_flush_vpid(v);
 }

@@ -23,8 +23,11 @@
 #define IO_PORT(q)	    ((uint16_t)((q) >> 16))
 #define EPT_Q_WRITE(q)	    ((q) >> 1 & 1)
 #define EPT_Q_FETCH(q)	    ((q) >> 2 & 1)
+#define EPT_Q_LINEAR(q)	    ((q) >> 7 & 1) /* GUEST_LINEAR_ADDRESS is valid */
+#define EPT_Q_FINAL(q)	    ((q) >> 8 & 1) /* the access itself, not the walk to it */
 #define EPT_Q_NMI_UNBLOCKED (1ull << 12)
-enum apic_access { APIC_READ, APIC_WRITE, APIC_FETCH }; /* others: during event delivery */
+/* Others: during event delivery, or by physical address, which is the walk of paging structures */
+enum apic_access { APIC_READ, APIC_WRITE, APIC_FETCH, APIC_PHYSICAL = 15 };
 #define APIC_Q_OFFSET(q) ((unsigned)((q)&0xfff))
 #define APIC_Q_TYPE(q)	 ((unsigned)((q) >> 12 & 0xf))
 enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
@@ -134,14 +137,21 @@ static void delivery_through_device(struct vcpu *v, uint64_t gpa)
 static void exit_ept_violation(struct vcpu *v, uint64_t q)
 {
 	gpa_t gpa = {vmread(GUEST_PHYSICAL_ADDRESS)};
+	bool vectoring = vmx_capture_vectoring(v);
 
-	if (vmx_capture_vectoring(v)) {
-		delivery_through_device(v, gpa.v);
-		return;
-	}
-	if (q & EPT_Q_NMI_UNBLOCKED)
+	if ((q & EPT_Q_NMI_UNBLOCKED) && !vectoring)
 		vmx_block_nmi();
-	exit_mmio(v, gpa, EPT_Q_WRITE(q), EPT_Q_FETCH(q));
+	if (!EPT_Q_LINEAR(q)) { /* MOV to CR that loads the PDPTEs: all-ones are none */
+		vcpu_inject_gp(v);
+	} else if (!EPT_Q_FINAL(q)) {
+		uint64_t linear = vmread(GUEST_LINEAR_ADDRESS);
+
+		exit_page_walk(v, gpa, &linear);
+	} else if (vectoring) {
+		delivery_through_device(v, gpa.v);
+	} else {
+		exit_mmio(v, gpa, EPT_Q_WRITE(q), EPT_Q_FETCH(q));
+	}
 }
 
 static void exit_apic_access(struct vcpu *v, uint64_t q)
@@ -150,8 +160,12 @@ static void exit_apic_access(struct vcpu *v, uint64_t q)
 	unsigned type = APIC_Q_TYPE(q);
 	gpa_t gpa = {LAPIC_BASE + APIC_Q_OFFSET(q)};
 
-	if (vmx_capture_vectoring(v) || type > APIC_FETCH) {
+	if (vmx_capture_vectoring(v) || (type > APIC_FETCH && type != APIC_PHYSICAL)) {
 		delivery_through_device(v, gpa.v);
+		return;
+	}
+	if (type == APIC_PHYSICAL) {
+		exit_page_walk(v, gpa, NULL);
 		return;
 	}
 	x->apic_dirty = x->attention = true;

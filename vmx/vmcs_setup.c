@@ -101,7 +101,6 @@ static void setup_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmwrite(ENTRY_INTERRUPTION_INFO, 0);
 	vmwrite(TSC_OFFSET, 0);
 	vmwrite(TPR_THRESHOLD, 0);
-	vmwrite(EPT_POINTER, vmx_eptp());
 	vmwrite(VIRTUAL_APIC_ADDR, virt_to_phys(v->lapic.regs).v);
 	vmwrite(APIC_ACCESS_ADDR, vmx_apic_access_page());
 	vmwrite(VMCS_LINK_POINTER, UINT64_MAX);

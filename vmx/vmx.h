@@ -133,8 +133,8 @@ uint64_t vmx_msr_bitmap(bool x2apic);
 int vmx_create(struct vcpu *v);
 
 /* --- ept.c --- */
-int vmx_ept_setup(void); /* boot CPU */
-uint64_t vmx_eptp(void);
+int vmx_ept_setup(void);	       /* boot CPU */
+uint64_t vmx_eptp(bool apic_accesses); /* with the APIC-access page in it, or nothing there */
 uint64_t vmx_apic_access_page(void);
 void vmx_flush(struct vcpu *v);
 void vmx_flush_vpid(struct vcpu *v);

@@ -316,8 +316,8 @@ guard_escape:
 	.globl guard_rsp
 	.balign 8
 guard_rsp: .quad 0
-gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
-gdtr:	.word 23
+gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff /* 64-bit code, data, 32-bit code */
+gdtr:	.word 31
 	.quad gdt
 	.bss
 	.balign 4096

@@ -194,6 +194,60 @@ static void one_page_can_be_added_and_replaced(void)
 	CHECK_EQ(npt_map_page(root, 0x140000000, 0, MT_UC, &with_1g, &arena), -EEXIST);
 }
 
+static void option_rom_space_is_one_page_of_ones(void)
+{
+	for (unsigned i = 0; i < MACHINE_MAPS; i++) {
+		uint64_t root = build(&machine_maps[i], &with_1g), tables_entry, e;
+		const uint64_t *ones;
+
+		if (!root)
+			return;
+		tables_entry = entry(root, TABLES_GPA);
+		CHECK_EQ(npt_map_rom(root, &with_1g, &arena), 0);
+		e = entry(root, ROM_GPA);
+		ones = arena_virt(NULL, e & 0xffffffffff000ull);
+		for (unsigned word = 0; word < 512; word++)
+			CHECK_EQ(ones[word], UINT64_MAX);
+		for (uint64_t gpa = ROM_GPA; gpa < ROM_GPA + ROM_SIZE; gpa += 4096)
+			CHECK_EQ(entry(root, gpa),
+				 leaf(e & 0xffffffffff000ull, 1, MT_WB, false, false));
+		CHECK_EQ(entry(root, ROM_GPA - 4096), 0);
+		CHECK_EQ(entry(root, ROM_GPA + ROM_SIZE), tables_entry);
+		CHECK_EQ(npt_map_rom(root, &with_1g, &arena), -EEXIST);
+	}
+}
+
+static void a_fork_differs_in_its_page_only(void)
+{
+	uint64_t root = build(&machine_maps[2], &with_1g), fork = 0;
+	unsigned before = used;
+
+	if (!root)
+		return;
+	CHECK_EQ(npt_map_page(root, 0xfed00000, 0x9abb000, MT_WB, &with_1g, &arena), 0);
+	before = used;
+	CHECK_EQ(npt_fork(root, 0xfee00000, &with_1g, &arena, &fork), 0);
+	CHECK_EQ(used, before + 3); /* the tables on the way; there is no lowest one yet */
+	CHECK_EQ(npt_map_page(fork, 0xfee00000, 0x9abc000, MT_WB, &with_1g, &arena), 0);
+	CHECK_EQ(entry(root, 0xfee00000), 0);
+	CHECK_EQ(entry(fork, 0xfee00000), leaf(0x9abc000, 1, MT_WB, false, true));
+	for (uint64_t gpa = 0; gpa < 1ull << 34; gpa += 0x1ff000) {
+		if (gpa >> 12 != 0xfee00)
+			CHECK_EQ(entry(fork, gpa), entry(root, gpa));
+	}
+	/* one that has a lowest table is shared no more, either */
+	CHECK_EQ(npt_fork(fork, 0xfee01000, &with_1g, &arena, &root), 0);
+	CHECK_EQ(npt_map_page(root, 0xfee01000, 0x9abd000, MT_WB, &with_1g, &arena), 0);
+	CHECK_EQ(entry(root, 0xfee00000), entry(fork, 0xfee00000));
+	CHECK_EQ(entry(fork, 0xfee01000), 0);
+	/* a large page on the way stays as it is */
+	CHECK_EQ(npt_fork(fork, 0x140000000, &with_1g, &arena, &root), 0);
+	CHECK_EQ(entry(root, 0x140000000), entry(fork, 0x140000000));
+	limit = used + 2;
+	CHECK_EQ(npt_fork(fork, 0xfee01000, &with_1g, &arena, &root), -ENOMEM);
+	limit = PAGES;
+}
+
 static void running_out_of_pages_is_an_error(void)
 {
 	uint64_t root;
@@ -214,6 +268,8 @@ int main(void)
 	RUN(walks_reach_all_ram_once_and_nothing_else);
 	RUN(types_split_large_pages);
 	RUN(one_page_can_be_added_and_replaced);
+	RUN(option_rom_space_is_one_page_of_ones);
+	RUN(a_fork_differs_in_its_page_only);
 	RUN(running_out_of_pages_is_an_error);
 	free(pages);
 	return check_result();

@@ -49,6 +49,12 @@ int npt_build(const struct guest_map *m, const struct npt_format *f, const struc
 	return -ENOTSUP;
 }
 
+int npt_map_rom(uint64_t root, const struct npt_format *f, const struct npt_alloc *a)
+{
+	(void)root, (void)f, (void)a;
+	return -ENOTSUP;
+}
+
 void *pages_alloc(size_t count)
 {
 	return calloc(count, PAGE_SIZE);

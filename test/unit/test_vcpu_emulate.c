@@ -197,12 +197,22 @@ static void the_local_apic_has_a_short_way(void)
 	v.gpr[RBX] = 0x20000;
 	v.lapic.base_msr |= 0x400;
 	exit_mmio(&v, (gpa_t){LAPIC_BASE + 0x20}, false, false);
-	CHECK_STR(last, "r4@fee00020 ");
+	CHECK_STR(last, "");
+	CHECK_EQ(v.gpr[RAX], 0xffffffff);
+	CHECK_EQ(warnings, 1);
+	RESET(0xc7, 0x83, 0x20, 0, 0, 0, 0, 0, 0, 0);
+	v.gpr[RBX] = 0x20000;
+	v.lapic.base_msr |= 0x400;
+	exit_mmio(&v, (gpa_t){LAPIC_BASE + 0x20}, true, false);
+	CHECK_STR(last, "");
+	CHECK_EQ(warnings, 1);
+	CHECK_EQ(v.rip, CODE + 10);
 	RESET(0x8b, 0x83, 0x20, 0, 0, 0); /* disabled */
 	v.gpr[RBX] = 0x20000;
 	v.lapic.base_msr = LAPIC_BASE;
 	exit_mmio(&v, (gpa_t){LAPIC_BASE + 0x20}, false, false);
-	CHECK_STR(last, "r4@fee00020 ");
+	CHECK_STR(last, "");
+	CHECK_EQ(v.gpr[RAX], 0xffffffff);
 }
 
 static void devices_are_read_and_written(void)
@@ -305,6 +315,81 @@ static void unknown_instructions_end_in_ud(void)
 	CHECK_STR(last, "");
 }
 
+/* A page directory in a hole: linear 40000000 on is unreachable. */
+static void reset_walk(const void *code, unsigned size)
+{
+	uint64_t pdpte = 0xd0000000 | ALL;
+
+	reset(code, size);
+	memcpy(ram + 0x2000 + 8, &pdpte, 8);
+	cr2 = 0;
+}
+#define RESET_WALK(...) reset_walk((uint8_t[]){__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__}))
+
+static void check_walk_fault(uint64_t linear, uint32_t error)
+{
+	CHECK_EQ(injected, 14);
+	CHECK_EQ(inject_error, error);
+	CHECK_EQ(cr2, linear);
+	CHECK_EQ(v.rip, CODE);
+	CHECK_EQ(warnings, 1);
+	CHECK_STR(last, "");
+}
+
+static void page_tables_in_holes_end_in_page_faults(void)
+{
+	const gpa_t gpa = {0xd0000000};
+	uint64_t linear = 0x40000123;
+
+	RESET_WALK(0x0f, 0x28, 0x03); /* whatever the instruction, if the processor says where */
+	exit_page_walk(&v, gpa, &linear);
+	check_walk_fault(linear, 9);
+	RESET_WALK(0x89, 0x03); /* where it doesn't: an operand */
+	v.gpr[RBX] = linear;
+	exit_page_walk(&v, gpa, NULL);
+	check_walk_fault(linear, 11);
+	RESET_WALK(0x53); /* push rbx */
+	v.gpr[RSP] = 0x40000ff8;
+	exit_page_walk(&v, gpa, NULL);
+	check_walk_fault(0x40000ff0, 11);
+	RESET_WALK(0xc3); /* ret */
+	v.gpr[RSP] = 0x40000000;
+	exit_page_walk(&v, gpa, NULL);
+	check_walk_fault(0x40000000, 9);
+	RESET_WALK(0x0f, 0x28, 0x03); /* movaps xmm0, [rbx]: nobody knows */
+	v.gpr[RSP] = 0x8000;
+	v.gpr[RBX] = linear;
+	exit_page_walk(&v, gpa, NULL);
+	CHECK_EQ(injected, 13);
+	CHECK_EQ(v.rip, CODE);
+}
+
+static void the_walk_of_a_fetch(void)
+{
+	const gpa_t gpa = {0xd0000000};
+	uint64_t linear = 0x40000000;
+
+	RESET_WALK(0x90);
+	efer |= 0x800; /* NXE: the error code says that it was a fetch */
+	v.rip = linear;
+	exit_page_walk(&v, gpa, &linear);
+	CHECK_EQ(injected, 14);
+	CHECK_EQ(inject_error, 0x19);
+	CHECK_EQ(cr2, linear);
+	RESET_WALK(0x90);
+	efer |= 0x800;
+	v.rip = linear;
+	exit_page_walk(&v, gpa, NULL);
+	CHECK_EQ(injected, 14);
+	CHECK_EQ(inject_error, 0x19);
+	/* another CPU has put the tables right meanwhile: once more */
+	RESET(0x90);
+	linear = 0x21000;
+	exit_page_walk(&v, gpa, &linear);
+	CHECK_EQ(injected, 0);
+	CHECK_EQ(v.rip, CODE);
+}
+
 static void port_strings_need_checked_privilege(void)
 {
 	RESET(0x6e); /* outsb from user mode, after a mere MMIO exit */
@@ -370,6 +455,8 @@ int main(void)
 	RUN(the_hypervisors_memory_is_out_of_reach);
 	RUN(jumps_into_holes_end_in_ud);
 	RUN(unknown_instructions_end_in_ud);
+	RUN(page_tables_in_holes_end_in_page_faults);
+	RUN(the_walk_of_a_fetch);
 	RUN(port_strings_need_checked_privilege);
 	RUN(code_across_pages_and_lengths);
 	RUN(real_mode_guests);
