@@ -51,6 +51,9 @@ void control_init(void)
 	enable_nx();
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	write_cr4(cr4_wanted()); /* PGE off: nothing of the firmware's stays in the TLB */
+	/* Nothing to our tables, but guests have them on: QEMU's TCG flushes more at every entry
+	 * and exit where the two differ. */
+	write_cr4(cr4_wanted() | CR4_PSE | CR4_PGE);
 	if (rdmsr(MSR_PAT) != PAT_DEFAULT) {
 		asm volatile("wbinvd"
 			     :

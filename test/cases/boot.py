@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stock kernels to user space, on both back ends: memory sizes, CPU counts, what the guest sees of its machine."""
 import os
+import re
 import subprocess
 import tempfile
 
 from bare import baseline, complaints
 from cases import case
+from emulators import BOCHS_IPS
 from node import Node, check
 from paths import BUILD, INITRD, INSTALLER_INITRD, INSTALLER_KERNEL, KERNEL
 
 CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+BOOT_INSTRUCTIONS = 200e6
 # emulator, CPUs, MiB
 MACHINES = [("bochs", 1, 512), ("bochs", 2, 1024)]
 # QEMU with more than one CPU runs in real time, in which the kernel wants to read the HPET within 31 us when it refines
@@ -41,10 +44,21 @@ def debian_generic(log, machine):
     boot_and_look(log, *machine, kernel=KERNEL)
 
 
+def check_way_up(console):
+    """From the loader's first instruction to the guest's, in Bochs, where each takes one tick of the log's clock; and it says how far it is."""
+    said = [re.search(rf"stasis: {line}", console) for line in ("configuration", "kernel", "initrd", "hypervisor", "handing over")]
+    check(all(said), f"missing lines of the loader's progress:\n{console[:2000]}")
+    seconds = re.search(r"stasis: \[ *([\d.]+)\] .*: the guest starts", console)
+    instructions = float(seconds[1]) * BOCHS_IPS
+    check(instructions <= BOOT_INSTRUCTIONS, f"{instructions:.0f} instructions to the guest's first")
+
+
 def boot_and_look(log, emu, cpus, memory, **more):
     icount = emu == "qemu" and cpus == 1
     with Node(emu=emu, cpus=cpus, memory=memory, icount=icount, log=log, **more) as n:
-        n.boot()
+        console = n.boot()
+        if emu == "bochs":
+            check_way_up(console)
         check(n.run("nproc") == str(cpus), f"not {cpus} CPUs online")
         # The kernel first refines its measurement of the TSC's rate, for a second or (disturbed by a busy host) more.
         source = n.run(f"for i in $(seq 150); do grep -qx tsc {CLOCKSOURCE} && break; sleep 1; done; cat {CLOCKSOURCE}")

@@ -4,12 +4,17 @@
  *   bench cpuid_ticks MIN MEAN      round trip of CPUID
  *   bench loop_ticks TICKS          2 M iterations over a volatile counter
  *   bench usleep_us MEAN MIN MAX    100 times usleep(10000), CLOCK_MONOTONIC
- * Arguments choose among cpuid, loop, usleep; none: all.
+ * Arguments choose among cpuid, loop, usleep; none: all of these.
+ *   bench idle_interrupts N         timer interrupts in ten seconds of sleep (only if asked for:
+ * idle) These ten seconds lie between two writes to port 80h, by which they are found in a trace of
+ * exits.
  */
 #include <cpuid.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -18,6 +23,8 @@
 #define LOOP_ROUNDS   2000000
 #define USLEEP_ROUNDS 100
 #define USLEEP_US     10000
+#define IDLE_SECONDS  10
+#define PORT_MARK     0x80
 
 static void cpuid_cost(void)
 {
@@ -74,16 +81,59 @@ static void usleep_cost(void)
 	       (double)min / 1000, (double)max / 1000);
 }
 
+static unsigned long timer_interrupts(void)
+{
+	char line[4096];
+	unsigned long sum = 0;
+	FILE *f = fopen("/proc/interrupts", "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		char *p = strstr(line, "LOC:"), *end;
+
+		if (!p)
+			continue;
+		for (p += 4;; p = end) { /* a column for each CPU */
+			unsigned long n = strtoul(p, &end, 10);
+
+			if (end == p)
+				break;
+			sum += n;
+		}
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+static void idle(void)
+{
+	unsigned long before;
+
+	if (ioperm(PORT_MARK, 1, 1) != 0) {
+		perror("bench: ioperm");
+		return;
+	}
+	before = timer_interrupts();
+	outb(0, PORT_MARK);
+	sleep(IDLE_SECONDS);
+	outb(0, PORT_MARK);
+	printf("bench idle_interrupts %lu\n", timer_interrupts() - before);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
-} benches[] = {{"cpuid", cpuid_cost}, {"loop", loop_cost}, {"usleep", usleep_cost}};
+	int only_if_named;
+} benches[] = {{"cpuid", cpuid_cost, 0},
+	       {"loop", loop_cost, 0},
+	       {"usleep", usleep_cost, 0},
+	       {"idle", idle, 1}};
 
 int main(int argc, char **argv)
 {
 	setlinebuf(stdout);
 	for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
-		int wanted = argc < 2;
+		int wanted = argc < 2 && !benches[i].only_if_named;
 
 		for (int a = 1; a < argc; a++)
 			wanted |= strcmp(argv[a], benches[i].name) == 0;
