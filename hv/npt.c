@@ -135,10 +135,10 @@ int npt_fork(uint64_t root_hpa, uint64_t gpa, const struct npt_format *f, const 
 	     uint64_t *fork_hpa)
 {
 	const uint64_t *from = a->virt(a->ctx, root_hpa);
-	uint64_t *to = a->page(a->ctx, fork_hpa);
+	uint64_t *to = a->page(a->ctx, fork_hpa), hpa;
 
 	for (unsigned level = LEVELS; to; level--) {
-		uint64_t *e = &to[level_index(gpa, level)], hpa;
+		uint64_t *e = &to[level_index(gpa, level)];
 
 		memcpy(to, from, PAGE_SIZE);
 		if (level == 1 || !*e || (level < LEVELS && (*e & ENTRY_LEAF)))
