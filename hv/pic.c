@@ -122,6 +122,8 @@ void pic_set_input(unsigned irq, bool level)
 	struct i8259 *c = &pic.chip[irq >> 3 & 1];
 	uint8_t bit = 1 << (irq & 7), was = c->lines;
 
+	if (level == !!(was & bit) && !(c->elcr & bit))
+		return; /* no edge; devices drive their wires at every access */
 	c->lines = level ? was | bit : was & ~bit;
 	if (c->elcr & bit)
 		c->irr = level ? c->irr | bit : c->irr & ~bit;
