@@ -38,10 +38,12 @@ FORCE:
 
 # --- what tests boot ---------------------------------------------------------------------------
 GUEST_BIN := $(patsubst test/guest/%.c,$(B)/guest/bin/%,$(wildcard test/guest/*.c))
-$(B)/guest/bin/%: test/guest/%.c | $(STAMP)/packages
+GUEST_LIB := $(wildcard test/guest/lib/*.c)
+$(B)/guest/bin/%: test/guest/%.c $(GUEST_LIB) $(wildcard test/guest/lib/*.h) | $(STAMP)/packages
 	$(SAY) GUEST $<
 	@mkdir -p $(@D)
-	$(Q)gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread -o $@ $<
+	$(Q)gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread -ffunction-sections -Wl,--gc-sections -Itest/guest \
+		-o $@ $< $(GUEST_LIB)
 $(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(STAMP)/guest
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd $@ $(GUEST_BIN)
