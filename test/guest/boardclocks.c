@@ -27,18 +27,26 @@
 
 #define PRIORITY 25
 /* An interrupt that does not come in so long is lost. */
-#define PATIENCE_MS 10000
+#define PATIENCE_NS (10 * NS_PER_SEC)
+#define LOOK_MS	    100 /* whether the run is over */
 
 static int64_t raw_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC_RAW);
 }
 
-static bool comes(int fd)
+/* Waits for an interrupt; false if the run is over, or it does not come, which is an error. */
+static bool comes(int fd, const char *what)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t end = raw_ns() + PATIENCE_NS;
 
-	return poll(&p, 1, PATIENCE_MS) == 1;
+	while (!watch_over && raw_ns() < end)
+		if (poll(&p, 1, LOOK_MS) == 1)
+			return true;
+	if (!watch_over)
+		watch_fail(what);
+	return false;
 }
 
 /* --- counters --- */
@@ -210,10 +218,9 @@ static void *watch_hpet_irq(void *arg)
 		for (int i = 0; i < SESSION; i++) {
 			unsigned long count;
 
-			if (!comes(fd) || read(fd, &count, sizeof(count)) != sizeof(count)) {
-				watch_fail("the HPET's interrupt stays away");
+			if (!comes(fd, "the HPET's interrupt stays away") ||
+			    read(fd, &count, sizeof(count)) != sizeof(count))
 				return NULL;
-			}
 			beats_add(&hpet_beats, count, raw_ns());
 		}
 	}
@@ -248,34 +255,56 @@ static int64_t rtc_ns(void)
 	return timegm(&tm) * NS_PER_SEC;
 }
 
-static bool rtc_interrupt(unsigned long *count)
+static bool rtc_interrupt(const char *what, unsigned long *count)
 {
 	unsigned long data;
 
-	if (!comes(rtc) || read(rtc, &data, sizeof(data)) != sizeof(data)) {
-		watch_fail("an RTC interrupt stays away");
+	if (!comes(rtc, what) || read(rtc, &data, sizeof(data)) != sizeof(data))
 		return false;
-	}
 	*count = data >> 8;
 	return true;
 }
 
-/* When the next second begins, to about a millisecond, and which one it is. */
+static void sleep_until(int64_t raw)
+{
+	while (!watch_over && raw_ns() < raw) {
+		int64_t left = raw - raw_ns();
+		struct timespec t =
+			ns_timespec(left < LOOK_MS * NS_PER_MS ? left : LOOK_MS * NS_PER_MS);
+
+		if (left > 0)
+			nanosleep(&t, NULL);
+	}
+}
+
+#define BEFORE_EDGE_NS (4 * NS_PER_MS)
+
+/* When the next second begins, to about a millisecond, and which one it is. Looks at the RTC only
+ * when it is near: each look makes the CPU wait for a slow device. */
 static int64_t next_edge(int64_t *second)
 {
+	static int64_t known; /* a moment at which a second began */
 	struct timespec pause = ns_timespec(NS_PER_MS);
-	int64_t before = rtc_ns(), now, raw;
+	int64_t before, now, raw = raw_ns();
 
+	if (known)
+		sleep_until(raw + NS_PER_SEC - (raw - known) % NS_PER_SEC - BEFORE_EDGE_NS);
+	before = rtc_ns();
 	do {
 		nanosleep(&pause, NULL);
 		raw = raw_ns();
 		now = rtc_ns();
 		steps_read(&rtc_steps, now);
-	} while (now == before);
+	} while (now == before && !watch_over);
 	*second = now;
-	drift_add(&rtc_edge, raw, now);
+	if (now != before) {
+		drift_add(&rtc_edge, raw, now);
+		known = raw;
+	}
 	return raw;
 }
+
+#define UPDATES 3
 
 static void watch_update(void)
 {
@@ -287,7 +316,7 @@ static void watch_update(void)
 		return;
 	}
 	beats_begin(&rtc_update, NS_PER_SEC);
-	for (int i = 1; i <= 3 && rtc_interrupt(&count); i++) {
+	for (int i = 1; i <= UPDATES && rtc_interrupt("no RTC update interrupt", &count); i++) {
 		beats_add(&rtc_update, count, raw_ns());
 		if (rtc_ns() < before + i * NS_PER_SEC)
 			watch_fail("an RTC update interrupt came before the update");
@@ -306,7 +335,7 @@ static void watch_periodic(void)
 		return;
 	}
 	beats_begin(&rtc_periodic, NS_PER_SEC / PERIODIC_HZ);
-	for (int i = 0; i < PERIODIC_HZ && rtc_interrupt(&count); i++)
+	for (int i = 0; i < PERIODIC_HZ && rtc_interrupt("no RTC periodic interrupt", &count); i++)
 		beats_add(&rtc_periodic, count, raw_ns());
 	ioctl(rtc, RTC_PIE_OFF, 0);
 }
@@ -326,10 +355,10 @@ static void watch_alarm(void)
 				       .tm_mday = tm.tm_mday,
 				       .tm_mon = tm.tm_mon,
 				       .tm_year = tm.tm_year};
-	if (ioctl(rtc, RTC_WKALM_SET, &alarm) || !rtc_interrupt(&count)) {
-		watch_fail("no RTC alarm");
+	if (ioctl(rtc, RTC_WKALM_SET, &alarm))
+		watch_fail("no RTC alarms");
+	if (!rtc_interrupt("an RTC alarm stays away", &count))
 		return;
-	}
 	raw = raw_ns();
 	now = rtc_ns();
 	/* Early by the RTC's own account, or late by MONOTONIC_RAW's. */
@@ -353,11 +382,11 @@ static void *watch_rtc(void *unused)
 	for (unsigned i = 0; !watch_over; i++) {
 		next_edge(&second);
 		if (i % 3 == 0)
-			watch_alarm();
+			watch_periodic();
 		else if (i % 3 == 1)
 			watch_update();
 		else
-			watch_periodic();
+			watch_alarm();
 	}
 	close(rtc);
 	return NULL;

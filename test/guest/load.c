@@ -1,46 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Load on every CPU for a while, checked all along:
- *   load SECONDS
+ *   load SECONDS [FILE]       0: until SIGINT or SIGTERM
  * One thread per CPU computes the same checksum over and over; pairs of threads on neighbouring
  * CPUs play ping-pong through pipes (reschedule IPIs); one thread sleeps 1 ms at a time and watches
- * CLOCK_MONOTONIC and the TSC for steps back. Prints `load ok THREADS ROUNDS PINGS SLEEPS
- * MAX_SLEEP_US` or `load FAIL what`; exit status 0 or 1.
+ * CLOCK_MONOTONIC and the TSC for steps back; one writes numbered lines to FILE, a hundred a second
+ * (a console: its interrupts). Prints what it did, then `load ok` or `load FAIL
+ * what`; exit status 0 or 1.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdbool.h>
-#include <stdatomic.h>
-#include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
+#include "lib/watch.h"
 
 #define THREADS_MAX 64
 #define WORDS	    4096
 
-static atomic_bool done;
 static atomic_long rounds, pings, sleeps, max_sleep_us;
-static _Atomic(const char *) failure;
 
 static void fail(const char *what)
 {
-	const char *none = NULL;
-
-	atomic_compare_exchange_strong(&failure, &none, what);
-	done = true;
-}
-
-static void pin(long cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	watch_fail(what);
+	kill(getpid(), SIGTERM); /* ends the run */
 }
 
 static uint64_t checksum(uint64_t *words, uint64_t seed)
@@ -64,9 +50,9 @@ static void *compute(void *arg)
 {
 	uint64_t *words = malloc(WORDS * sizeof(*words)), first;
 
-	pin((long)arg);
+	be_on_cpu((int)(long)arg);
 	first = checksum(words, 88172645463325252ull);
-	while (!done) {
+	while (!watch_over) {
 		if (checksum(words, 88172645463325252ull) != first)
 			fail("a checksum differs");
 		rounds++;
@@ -77,7 +63,7 @@ static void *compute(void *arg)
 
 struct end {
 	int in, out;
-	long cpu;
+	int cpu;
 	int starts;
 };
 
@@ -86,10 +72,10 @@ static void *ping(void *arg)
 	struct end *e = arg;
 	char c = 'x';
 
-	pin(e->cpu);
+	be_on_cpu(e->cpu);
 	if (e->starts && write(e->out, &c, 1) != 1)
 		fail("ping");
-	while (!done) {
+	while (!watch_over) {
 		if (read(e->in, &c, 1) != 1 || write(e->out, &c, 1) != 1)
 			break;
 		pings++;
@@ -100,10 +86,24 @@ static void *ping(void *arg)
 
 static int64_t now_us(void)
 {
-	struct timespec t;
+	return clock_ns(CLOCK_MONOTONIC) / NS_PER_US;
+}
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+static void *talk(void *arg)
+{
+	int fd = open(arg, O_WRONLY | O_NOCTTY);
+	char line[32];
+
+	if (fd < 0)
+		fail("the file can't be opened");
+	for (int i = 1; !watch_over; i++) {
+		int n = snprintf(line, sizeof(line), "load line %d\n", i);
+
+		if (write(fd, line, (size_t)n) != n)
+			fail("the file can't be written");
+		usleep(10000);
+	}
+	return NULL;
 }
 
 static void *watch(void *arg)
@@ -113,7 +113,7 @@ static void *watch(void *arg)
 	uint64_t tsc = __rdtscp(&aux);
 
 	(void)arg;
-	while (!done) {
+	while (!watch_over) {
 		int64_t now;
 		uint64_t t;
 
@@ -135,10 +135,11 @@ static void *watch(void *arg)
 
 int main(int argc, char **argv)
 {
-	static pthread_t threads[THREADS_MAX * 3 + 1];
+	static pthread_t threads[THREADS_MAX * 3 + 2];
 	static struct end ends[THREADS_MAX * 2];
 	long seconds = argc > 1 ? atol(argv[1]) : 60, n = sysconf(_SC_NPROCESSORS_ONLN), k = 0;
 
+	watch_begin("load");
 	if (n > THREADS_MAX)
 		n = THREADS_MAX;
 	for (long i = 0; i < n; i++) {
@@ -146,23 +147,19 @@ int main(int argc, char **argv)
 
 		if (pipe(a) || pipe(b))
 			return 1;
-		ends[2 * i] = (struct end){a[0], b[1], i, 1};
-		ends[2 * i + 1] = (struct end){b[0], a[1], (i + 1) % n, 0};
+		ends[2 * i] = (struct end){a[0], b[1], (int)i, 1};
+		ends[2 * i + 1] = (struct end){b[0], a[1], (int)((i + 1) % n), 0};
 		pthread_create(&threads[k++], NULL, compute, (void *)i);
 		pthread_create(&threads[k++], NULL, ping, &ends[2 * i]);
 		pthread_create(&threads[k++], NULL, ping, &ends[2 * i + 1]);
 	}
 	pthread_create(&threads[k++], NULL, watch, NULL);
-	for (int64_t end = now_us() + seconds * 1000000; now_us() < end && !done;)
-		usleep(100000);
-	done = true;
+	if (argc > 2)
+		pthread_create(&threads[k++], NULL, talk, argv[2]);
+	watch_wait(seconds);
 	for (long i = 0; i < k; i++)
 		pthread_join(threads[i], NULL);
-	if (failure) {
-		printf("load FAIL %s\n", failure);
-		return 1;
-	}
-	printf("load ok %ld threads %ld rounds %ld pings %ld sleeps, longest %ld us\n", n, rounds,
+	printf("load ran: %ld threads %ld rounds %ld pings %ld sleeps, longest %ld us\n", n, rounds,
 	       pings, sleeps, max_sleep_us);
-	return 0;
+	return watch_verdict();
 }

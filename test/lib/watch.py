@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest programs that watch its clocks (test/guest), started, ended and read; and the load beside them."""
+import re
+
+from node import check
+
+LOAD_LINE = re.compile(r"load line (\d+)")
+
+
+class Watch:
+    """One run of some of the programs, in the background from here on; `stop` gives what they measured.
+    The load's lines go to the console."""
+
+    ARGUMENTS = {"load": "0 /dev/console"}
+
+    def __init__(self, n, programs):
+        self.node = n
+        self.programs = programs
+        for name in programs:
+            n.run(f"/tests/{name} {self.ARGUMENTS.get(name, '')} >/tmp/{name} 2>&1 &")
+
+    def stop(self):
+        """{(program, gauge): {field: number}}. Fails if a program itself found something wrong."""
+        self.node.run(f"killall -TERM {' '.join(self.programs)}; wait", timeout=1800)
+        output = ""
+        for name in self.programs:
+            said = self.node.run(f"cat /tmp/{name}", timeout=300)
+            check(f"{name} ok" in said, f"{name} found fault:\n{said}")
+            output += said + "\n"
+        return parse(output)
+
+
+def parse(output):
+    """The lines of numbers; those of what the machine does not have are left out."""
+    gauges = {}
+    for line in output.splitlines():
+        words = line.split()
+        fields = dict(re.findall(r"(\w+)=(-?[\d.]+)", line))
+        if len(words) > 2 and fields:
+            gauges[words[0], words[1]] = {k: float(v) for k, v in fields.items()}
+    return gauges
