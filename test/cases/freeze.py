@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that is frozen again and again can't tell: by no clock, no time-out, no message of its kernel."""
+import json
+import random
+import re
+
+from bare import complaints
+from cases import case
+from node import Node, check
+from watch import LOAD_LINE, Watch, parse
+
+MS = 1000000  # ns
+S = 1000 * MS
+HOUR = 3600 * S
+QUIET = ("clocks", "timeouts")
+LOADED = ("clocks", "timeouts", "boardclocks", "load")
+CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+# Gauges that move with the tick (4 ms), or depend on threads that others may hold up: held against themselves, with the
+# tick's slack.
+BY_TICKS = ("realtime_coarse", "monotonic_coarse", "times", "uptime", "timer_list", "rtc", "socket", "timer_thread")
+TICK = 10 * MS  # a program's clock tick
+# How far a comparison with another clock may be off, since that one is read slowly or in large steps.
+RESOLUTION = {"times": TICK, "uptime": TICK, "timer_list": MS, "rtc_edge": 2 * MS, "rtc_alarm": 3 * MS}
+
+
+class Machine:
+    """One emulated machine, and by how much (ns) a run with freezes may exceed the unfrozen one before: chance differs."""
+
+    def __init__(self, emu, cpus, step, late, usual, jump):
+        self.options = {"emu": emu, "cpus": cpus, "icount": emu == "qemu" and cpus == 1}
+        self.real_time = emu == "qemu" and cpus > 1
+        self.step = step  # the largest step of a clock, and the largest lateness of the board's interrupts
+        self.late = late  # the latest time-out
+        self.usual = usual  # half of all time-outs of a kind, and 99 %
+        self.jump = jump  # two clocks against each other
+
+    def __str__(self):
+        return f"{self.options['emu']}-{self.options['cpus']}"
+
+
+# Deterministic time: a chance more of what happens anyway (interrupts that meet). Real time: what this host does to an
+# emulator that it does not run for a while; a freeze of 5 s that a clock saw stands out, and one of 100 ms for every
+# kind of time-out, every time, does in their 99 %.
+ICOUNT = Machine("qemu", 1, step=100_000, late=300_000, usual=10_000, jump=2_000)
+BOCHS = [Machine("bochs", cpus, step=1 * MS, late=3 * MS, usual=200_000, jump=10_000) for cpus in (1, 2)]
+REAL_TIME = [Machine("qemu", cpus, step=S, late=S, usual=20 * MS, jump=MS) for cpus in (2, 4)]
+
+
+def freezes(n):
+    return json.loads(n.stasis("freezes --json"))
+
+
+def lap(n, programs, commands):
+    """What the programs measure while these commands (delay in ns, text) are given, each but the delay after the other."""
+    watch = Watch(n, programs)
+    for delay, command in commands:
+        answer = n.stasis(command)
+        check(answer.startswith("armed"), f"{command!r} answers {answer!r}")
+        n.run(f"usleep {delay // 1000 + 10000}", timeout=600)  # the guest's time: it ends after the thaw
+    figures = watch.stop()
+    n.stasis("freeze --cancel")
+    return figures
+
+
+def frozen_and_not(n, log, machine, programs, lengths, rng):
+    """Unfrozen for as long and with as much typing, then with freezes of these lengths (ns) at random moments."""
+    delays = [rng.randrange(30 * MS) for _ in lengths]
+    unfrozen = lap(n, programs, [(d, "freeze --in 100h --for 1ms") for d in delays])
+    messages = complaints(n.run("dmesg -r", timeout=300), machine.real_time)
+    before = freezes(n)["total"]
+    frozen = lap(n, programs, [(d, f"freeze --in {d}ns --for {length}ns") for d, length in zip(delays, lengths)])
+    records = freezes(n)
+    check(records["total"] - before == len(lengths), f"{records['total'] - before} freezes, not {len(lengths)}")
+    for record, length in zip(reversed(records["freezes"]), reversed(lengths)):
+        check(record["frozen_ns"] == length + record["thaw_late_ns"], f"a freeze for {length} ns: {record}")
+    report(log, frozen, unfrozen)
+    compare(machine, frozen, unfrozen)
+    new = complaints(n.run("dmesg -r", timeout=300), machine.real_time) - messages
+    check(not new, "with freezes the kernel complains:\n" + "\n".join(sorted(new)))
+
+
+def report(log, frozen, unfrozen):
+    log.write("\n")
+    for key, fields in frozen.items():
+        pairs = (f"{name}={value:.0f} ({unfrozen[key][name]:.0f})" for name, value in fields.items() if key in unfrozen)
+        log.write(f"with freezes (without): {' '.join(key)} {' '.join(pairs)}\n")
+
+
+def compare(machine, frozen, unfrozen):
+    """No clock stepped further, no time-out was later than without freezes, and no two clocks came apart."""
+    problems = []
+
+    def at_most(key, field, limit):
+        if frozen[key].get(field, 0) > limit:
+            problems.append(f"{' '.join(key)} {field}={frozen[key][field]:.0f}, wanted at most {limit:.0f}")
+
+    def most(field):
+        return max(g[field] for (_, name), g in unfrozen.items() if field in g and name not in BY_TICKS)
+
+    step, late = most("step_ns") + machine.step, most("late_ns") + machine.late
+    for key, reference in unfrozen.items():
+        by_ticks = key[1] in BY_TICKS
+        at_most(key, "step_ns", reference.get("step_ns", 0) + TICK + machine.step if by_ticks else step)
+        at_most(key, "late_ns", reference.get("late_ns", 0) + TICK + machine.late if by_ticks else late)
+        for field in ("p50_ns", "p99_ns"):
+            at_most(key, field, late if by_ticks else reference.get(field, 0) + machine.usual)
+        for field in ("jump_ns", "wander_ns"):
+            at_most(key, field, reference.get(field, 0) + RESOLUTION.get(key[1], machine.jump))
+    check(not problems, "with freezes:\n" + "\n".join(problems))
+
+
+def lines_in_order(n):
+    """The load's numbered lines are all on the console. One that the prompt came in between of is not recognized."""
+    expected = missing = 0
+    for number in map(int, LOAD_LINE.findall(n.transcript)):
+        if number < expected:
+            expected = 0  # another lap
+        missing += number - expected - 1
+        expected = number
+    prompts = n.transcript.count("stasis> ")
+    check(missing <= prompts, f"{missing} lines of the load's output are missing, at {prompts} prompts")
+
+
+def sound(n, machine):
+    """What the kernel thinks of its clocks."""
+    source = n.run(f"cat {CLOCKSOURCE}")
+    check(source == "tsc", f"the clock source is {source}")
+    timers = n.run("cat /proc/timer_list", timeout=300)
+    cpus = machine.options["cpus"]
+    check(len(re.findall(r"hres_active +: 1", timers)) == cpus, "not all CPUs have high-resolution timers")
+    return sum(map(int, re.findall(r"nr_hangs +: (\d+)", timers)))
+
+
+def until_tsc(n):
+    n.run(f"while ! grep -qx tsc {CLOCKSOURCE}; do sleep 1; done", timeout=600)
+
+
+def unseen(log, machine, quiet, loaded):
+    """Freezes of these lengths (ns): without load, when they meet an idle guest, and under load."""
+    rng = random.Random(str(machine))
+    with Node(**machine.options, log=log, append="quiet") as n:
+        n.boot()
+        until_tsc(n)
+        frozen_and_not(n, log, machine, QUIET, quiet, rng)
+        frozen_and_not(n, log, machine, LOADED, loaded, rng)
+        sound(n, machine)
+        lines_in_order(n)
+        n.power_off(timeout=300)
+
+
+def random_lengths(count, seed):
+    rng = random.Random(seed)
+    return [rng.randrange(MS, 200 * MS) for _ in range(count)]
+
+
+@case()
+def some(log):
+    """A portion of what follows."""
+    unseen(log, ICOUNT, random_lengths(10, 1) + [HOUR], random_lengths(20, 2) + [5 * S])
+
+
+LENGTHS = random_lengths(200, 3) + [5 * S] * 10
+
+
+@case(machine=[ICOUNT, *BOCHS], long=True)
+def all_lengths(log, machine):
+    longest = HOUR if machine is ICOUNT else 60 * S
+    unseen(log, machine, random_lengths(20, 4) + [longest], random.Random(5).sample(LENGTHS, len(LENGTHS)) + [longest])
+
+
+@case(machine=REAL_TIME, alone=True, long=True)
+def all_lengths_alone(log, machine):
+    unseen(log, machine, random_lengths(20, 4), random.Random(5).sample(LENGTHS, len(LENGTHS)))
+
+
+# --- the TSC of one CPU against another's ---
+
+
+def warp(n):
+    """In ticks: the largest step back from CPU to CPU; how far their TSCs are apart; how exactly that can be said."""
+    figures = parse(n.run("/tests/tscwarp 1", timeout=600))
+    pairs = [g for (_, name), g in figures.items() if name != "all"]
+    offset = max(abs(g["offset_ticks"]) for g in pairs)
+    return figures["tscwarp", "all"]["back_ticks"], offset, max(g["there_ticks"] + g["back_ticks"] for g in pairs) / 2
+
+
+def frozen_warp(log, emu, times, bare):
+    """Before, while and after the node is frozen so many times."""
+    with Node(emu=emu, cpus=2, log=log, append="quiet") as n:
+        n.boot()
+        before = freezes(n)["total"]
+        found = [warp(n)]
+        n.stasis(f"freeze --in 1ms --for 1ms --every 4ms --count {times}")
+        found.append(warp(n))
+        n.run(f"usleep {times * 4000}", timeout=600)
+        found.append(warp(n))
+        check(freezes(n)["total"] == before + times, f"{freezes(n)['total'] - before} freezes, not {times}")
+        n.power_off(timeout=300)
+    for when, (back, offset, exactly) in zip(("before", "meanwhile", "afterwards"), found):
+        log.write(f"\n{when}: {back} ticks back, {offset} apart, to {exactly}; bare {bare}\n")
+        check(back <= bare[0], f"{when} a TSC is {back} ticks behind another; bare: {bare[0]}")
+        check(offset <= max(bare[1:]), f"{when} the TSCs are {offset} ticks apart; bare: {bare[1]}, to {bare[2]}")
+
+
+def bare_warp(log, emu):
+    with Node(emu=emu, cpus=2, bare=True, log=log, append="quiet") as n:
+        n.boot()
+        figures = warp(n)
+        n.power_off(timeout=300)
+        return figures
