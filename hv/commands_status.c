@@ -150,6 +150,27 @@ static void status_json(void)
 	out("]}\n");
 }
 
+/* In the words of the freeze command. */
+static void armed_text(void)
+{
+	const struct freeze_plan *p = freeze_planned();
+
+	if (p->at == HOST_NEVER && p->exit_slot == NO_EXIT_SLOT)
+		return;
+	out("armed       freeze");
+	if (p->at != HOST_NEVER)
+		out(" --at %lluns", (ull)host_ticks_to_ns(p->at));
+	else
+		out(" --on %s", vcpu_ops->exit_name(stats_reason(p->exit_slot)));
+	if (p->for_ticks != HOST_NEVER)
+		out(" --for %lluns", (ull)host_ticks_to_ns(p->for_ticks));
+	if (p->every)
+		out(" --every %lluns", (ull)host_ticks_to_ns(p->every));
+	if (p->every && p->left != UINT64_MAX)
+		out(" --count %llu", (ull)p->left);
+	out("\n");
+}
+
 static void status_text(void)
 {
 	const struct guest_map *m = guest_memory_map();
@@ -160,7 +181,9 @@ static void status_text(void)
 		out(" for %llu ms", (ull)(host_ticks_to_ns(freeze_host_ticks()) / 1000000));
 	if (node_guest_ended())
 		out(": %s", node_guest_ended());
-	out("\nuptime      %llu.%03llu s of virtual time\n", (ull)(ms / 1000), (ull)(ms % 1000));
+	out("\n");
+	armed_text();
+	out("uptime      %llu.%03llu s of virtual time\n", (ull)(ms / 1000), (ull)(ms % 1000));
 	out("back end    %s, %u CPUs, TSC %llu.%03llu MHz (%s)\n", vcpu_ops->name, vcpu_count(),
 	    (ull)(tsc_hz() / 1000000), (ull)(tsc_hz() / 1000 % 1000), tsc_source());
 	out("memory      guest %llu MiB; hypervisor %llu MiB at 0x%llx, %llu MiB free\n",
