@@ -145,12 +145,12 @@ static void pump(void)
 	}
 }
 
-/* In the UART's interrupt: its ring is almost empty. */
+/* In the UART's interrupt: its ring is almost empty; or the mode has changed. */
 static void line_low(void)
 {
 	spin_lock(&held_lock);
 	pump();
-	if (guest_waits && ring_used(&held) <= held.size / 2) {
+	if (guest_waits && (current() == PROMPT || ring_used(&held) <= held.size / 2)) {
 		guest_waits = false;
 		set_mark(&want_tx_room, true);
 		ask_loop();
@@ -210,6 +210,7 @@ static void leave_prompt(void)
 static void enter_prompt(void)
 {
 	set_mode(PROMPT);
+	line_low();
 	out("\n");
 	lineedit_start(&editor);
 }

@@ -367,14 +367,21 @@ static void a_slow_line_holds_the_guest_up(void)
 	CHECK(n >= 65536 && n < 65536 + 1024);
 	CHECK(uart_waiting() < 1024);
 	CHECK_EQ(t.tx_room, 0);
+	line_sends();
+	loop();
+	CHECK_EQ(t.tx_room, 1);
+	CHECK_EQ(counts().output_waiting, 0);
+	while (n < sizeof(pattern) && console_guest_putc((uint8_t)pattern[n]))
+		n++;
 	type("\x1d");
 	CHECK(uart_waiting() < 1024); /* the prompt is not behind 64 KiB */
+	CHECK_EQ(t.tx_room, 2);	      /* and the guest doesn't wait for it */
 	line_sends();
 	CHECK_EQ(counts().output_waiting, 65536);
 	type("\x1d");
 	line_sends();
 	loop();
-	CHECK_EQ(t.tx_room, 1);
+	CHECK_EQ(t.tx_room, 2);
 	guest_prints(pattern + n, 1000);
 	line_sends();
 	CHECK(!memcmp(t.out + t.out_len - 1000, pattern + n, 1000));
