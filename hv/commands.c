@@ -173,6 +173,8 @@ static int cmd_version(int argc, char **argv, bool json)
 	return 0;
 }
 
+#define HELP_ARGS 18 /* columns */
+
 static int cmd_help(int argc, char **argv, bool json)
 {
 	if (argc > 1)
@@ -189,8 +191,11 @@ static int cmd_help(int argc, char **argv, bool json)
 		if (json)
 			out("%s{\"name\":\"%s\",\"args\":\"%s\",\"what\":\"%s\"}",
 			    shown++ ? "," : "", c->name, c->args, c->what);
+		else if (strlen(c->args) > HELP_ARGS)
+			out("  %-9s %s\n  %-9s %-*s %s\n", c->name, c->args, "", HELP_ARGS, "",
+			    c->what);
 		else
-			out("  %-9s %-18s %s\n", c->name, c->args, c->what);
+			out("  %-9s %-*s %s\n", c->name, HELP_ARGS, c->args, c->what);
 	}
 	if (json)
 		out("]}\n");

@@ -278,7 +278,7 @@ int cmd_freezes(int argc, char **argv, bool json)
 		out(HEAD "\"total\":%llu,\"freezes\":[", (ull)last);
 	else
 		out("%6s %18s %10s %9s %18s %10s %9s\n", "n", "at ns", "late ns", "ticks",
-		    "frozen ns", "late ns", "ticks");
+		    "frozen ns", "thaw late", "ticks");
 	while (n++ < last) {
 		const struct freeze_record *r = freeze_record(n);
 

@@ -83,7 +83,7 @@ def _frozen(n):
     n.run("true")
 
 
-LINES = 20000  # of 15 bytes
+LINES = 12000  # of 15 bytes
 
 
 def _flood(n):
