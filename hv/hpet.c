@@ -143,14 +143,30 @@ static void pulse(unsigned n)
 
 /* --- matches --- */
 
+/* With 32 bits a one-shot timer interrupts as the counter wraps, too (2.3.9.2.1). */
+static bool interrupts_at_wrap(const struct hpet_timer *t)
+{
+	return (t->conf & (MODE32 | TYPE_PERIODIC)) == MODE32;
+}
+
+/* The first match at tick `from` or later. With 32 bits in one-shot mode the counter's wrap is one,
+ * too, but not a counter that was just set to 0. */
+static void find_match(struct hpet_timer *t, uint64_t from, bool set)
+{
+	uint64_t counter = counter_at(from), delta = (t->cmp - counter) & width_mask(t);
+	uint64_t wrap = set && !(uint32_t)counter ? 1ull << 32 : -counter & UINT32_MAX;
+
+	if (interrupts_at_wrap(t) && wrap < delta)
+		delta = wrap;
+	if (!running() || __builtin_add_overflow(from, delta, &t->due))
+		t->due = DUE_NEVER;
+}
+
 /* The comparator, the counter or a mode changed: when is the next match? An equal value matches
  * now. */
 static void schedule(struct hpet_timer *t, uint64_t now)
 {
-	uint64_t delta = (t->cmp - counter_at(now)) & width_mask(t);
-
-	if (!running() || __builtin_add_overflow(now, delta, &t->due))
-		t->due = DUE_NEVER;
+	find_match(t, now, true);
 }
 
 /* Ticks from one periodic match to the next, 0: one-shot. */
@@ -166,13 +182,14 @@ static bool match(struct hpet_timer *t, uint64_t now)
 
 	if (t->due > now)
 		return false;
-	if (!step) /* the counter comes round: after 43 seconds with 32 bits, never with 64 */
-		step = t->conf & MODE32 ? 1ull << 32 : DUE_NEVER;
+	if (!step) {
+		find_match(t, now + 1, false);
+		return true;
+	}
 	if (__builtin_mul_overflow((now - t->due) / step + 1, step, &ahead) ||
 	    __builtin_add_overflow(t->due, ahead, &t->due))
 		t->due = DUE_NEVER;
-	if (period_of(t))
-		t->cmp = (t->cmp + ahead) & width_mask(t);
+	t->cmp = (t->cmp + ahead) & width_mask(t);
 	return true;
 }
 
@@ -427,13 +444,16 @@ static void load_timer(struct hpet_timer *t, struct state_reader *r)
 		      "period: more than 32 bits in a 32-bit timer");
 }
 
-/* Is the next match when the counter will show the comparator's value? None is to come if the
- * counter is halted, and once 64 bits have matched. */
+/* Is the next match when the counter will show the comparator's value, or 0 after a wrap? None is
+ * to come if the counter is halted, and once 64 bits have matched. */
 static bool due_valid(const struct hpet *h, const struct hpet_timer *t)
 {
+	uint64_t counter = h->counter + t->due;
+
 	if (t->due == DUE_NEVER)
 		return !(h->conf & ENABLE_CNF) || !(t->conf & MODE32);
-	return h->conf & ENABLE_CNF && !((t->cmp - (h->counter + t->due)) & width_mask(t));
+	return h->conf & ENABLE_CNF && (!((t->cmp - counter) & width_mask(t)) ||
+					(interrupts_at_wrap(t) && !(uint32_t)counter));
 }
 
 static void hpet_load(void *dev, struct state_reader *r)

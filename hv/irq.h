@@ -32,10 +32,10 @@ void ioapic_eoi_broadcast(uint8_t vector);
 
 /* 8259: INTR output changed -> vlapic LINT0 of every LAPIC (hv/vlapic.h: vlapic_set_lint0).
  * Acknowledge cycle: */
-int pic_intack(
-	void); /* vector; spurious IRQ7 vector if nothing is pending; takes platform_lock itself */
-bool pic_intr(void); /* state of the INTR wire, lock-free */
+int pic_intack(void); /* vector; spurious IRQ7 vector if nothing is pending; takes platform_lock
+			 itself; vCPUs: vlapic_intack */
+bool pic_intr(void);  /* state of the INTR wire, lock-free */
 
-/* What irq_set drives; for hv/irq.c and tests. */
+/* What irq_set drives; for hv/irq.c and tests. IOAPIC pin 0 is the 8259's INTR. */
 void ioapic_set_pin(unsigned pin, bool level);
 void pic_set_input(unsigned irq, bool level);

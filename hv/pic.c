@@ -15,7 +15,8 @@
 #include "hv/vlapic.h"
 #include <string.h>
 
-#define CASCADE 2 /* master's input from the slave */
+#define CASCADE	 2 /* master's input from the slave */
+#define INTR_PIN 0 /* the IOAPIC's */
 
 enum { ICW1_IC4 = 0x01, ICW1_SNGL = 0x02, ICW1_INIT = 0x10 };
 enum { ICW4_AEOI = 0x02, ICW4_SFNM = 0x10 };
@@ -107,14 +108,19 @@ static bool settle(void)
 	return request(master) >= 0;
 }
 
+/* INTR goes to the LAPICs' LINT0 and, as on ICH boards, to the IOAPIC. */
+static void drive_intr(bool intr)
+{
+	if (intr == pic.intr)
+		return;
+	__atomic_store_n(&pic.intr, intr, __ATOMIC_RELEASE);
+	vlapic_set_lint0(intr);
+	ioapic_set_pin(INTR_PIN, intr);
+}
+
 static void update(void)
 {
-	bool intr = settle();
-
-	if (intr != pic.intr) {
-		__atomic_store_n(&pic.intr, intr, __ATOMIC_RELEASE);
-		vlapic_set_lint0(intr);
-	}
+	drive_intr(settle());
 }
 
 void pic_set_input(unsigned irq, bool level)
@@ -161,6 +167,7 @@ int pic_intack(void)
 			acknowledge(master, (unsigned)n);
 		vector = master->base + (n >= 0 ? n : 7); /* the request went away: spurious IR7 */
 	}
+	drive_intr(false); /* and rises again for the next one */
 	update();
 	spin_unlock(&platform_lock);
 	return vector;
@@ -285,6 +292,7 @@ static uint8_t poll(struct i8259 *c)
 	if (n < 0)
 		return 0;
 	acknowledge(c, (unsigned)n);
+	drive_intr(false);
 	update();
 	return 0x80 | (uint8_t)n;
 }

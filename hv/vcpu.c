@@ -156,7 +156,8 @@ static void serve_requests(struct vcpu *v)
 		vcpu_ops->sipi(v, (uint8_t)__atomic_load_n(&v->sipi_vector, __ATOMIC_RELAXED));
 		v->activity = VCPU_ACTIVE;
 	}
-	if (req & VCPU_REQ_NMI && v->nmi_pending < 2)
+	/* One is latched while another is in service (SDM vol. 3, "Handling Multiple NMIs"). */
+	if (req & VCPU_REQ_NMI && v->nmi_pending < (vcpu_ops->nmi_blocked(v) ? 1 : 2))
 		v->nmi_pending++;
 	if (req & VCPU_REQ_TSC)
 		vcpu_update_tsc(v);

@@ -93,6 +93,7 @@ static void registers_reset(struct vlapic *l)
 		__atomic_store_n(&l->pir[i], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->errors, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->lint_edge, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->extint, 0, __ATOMIC_RELAXED);
 	l->lint_remote_irr = false;
 	l->tmr_changed = true;
 	set_identity(l);
@@ -253,11 +254,19 @@ bool vlapic_extint(const struct vlapic *l)
 {
 	uint32_t lvt = reg_get(l, APIC_LVT_LINT0);
 
+	if (__atomic_load_n(&l->extint, __ATOMIC_RELAXED))
+		return true;
 	if (!pic_intr())
 		return false;
 	if (!vlapic_enabled(l)) /* the pin is the processor's INTR then */
 		return l->bsp;
 	return !(lvt & LVT_MASKED) && lvt_delivery(lvt) == DELIVERY_EXTINT;
+}
+
+int vlapic_intack(struct vlapic *l)
+{
+	__atomic_store_n(&l->extint, 0, __ATOMIC_RELAXED);
+	return pic_intack();
 }
 
 void vlapic_set_lint0(bool level)

@@ -29,6 +29,7 @@ struct vlapic {
 	uint64_t base_msr; /* IA32_APIC_BASE */
 	bool hw_vid;	   /* VMX virtual-interrupt delivery in use; set by the back end */
 	uint8_t lint_edge; /* a rising edge on LINT0 to look at, atomic; the level is pic_intr() */
+	uint8_t extint;	   /* an ExtINT message waits for its acknowledge cycle, atomic */
 	bool lint_remote_irr;  /* LINT0, fixed and level-triggered: accepted, EOI outstanding */
 	uint32_t errors;       /* detected since the last write to ESR, atomic */
 	uint64_t pir[4];       /* vectors on the way, atomic; bit set by any CPU */
@@ -94,7 +95,9 @@ int vlapic_pending(struct vlapic *l);
 int vlapic_highest_irr(const struct vlapic *l);	      /* -1: none */
 int vlapic_highest_isr(const struct vlapic *l);	      /* -1: none */
 void vlapic_accept(struct vlapic *l, uint8_t vector); /* IRR -> ISR */
-bool vlapic_extint(const struct vlapic *l); /* 8259's INTR is up and LINT0 lets it through */
+/* Does the 8259 interrupt this CPU: by LINT0, or by a message of the IOAPIC? */
+bool vlapic_extint(const struct vlapic *l);
+int vlapic_intack(struct vlapic *l); /* its vector; see pic_intack */
 uint8_t vlapic_get_cr8(const struct vlapic *l);
 void vlapic_set_cr8(struct vlapic *l, uint8_t cr8);
 bool vlapic_x2apic(const struct vlapic *l);

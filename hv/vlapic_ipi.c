@@ -83,7 +83,13 @@ static void deliver_to(struct vlapic *l, const struct message *m)
 	case DELIVERY_SIPI:
 		vcpu_post_sipi(l->vcpu, m->vector);
 		break;
-	default: /* there is no SMM, and ExtINT only comes by wire */
+	case DELIVERY_EXTINT:
+		if (vlapic_enabled(l) && vlapic_software_enabled(l)) {
+			__atomic_store_n(&l->extint, 1, __ATOMIC_RELEASE);
+			vcpu_kick(l->vcpu);
+		}
+		break;
+	default: /* there is no SMM */
 		break;
 	}
 }
@@ -166,6 +172,8 @@ void vlapic_send_icr(struct vlapic *l, uint32_t low, uint32_t high)
 
 	if (m.delivery == DELIVERY_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT))
 		return; /* level de-assert: only arbitration IDs, which nobody has any more */
+	if (m.delivery == DELIVERY_EXTINT)
+		return; /* "reserved" in the ICR */
 	if (m.delivery <= DELIVERY_LOWEST && m.vector < VECTOR_MIN) {
 		vlapic_error(l, ESR_SEND_ILLEGAL);
 		return;

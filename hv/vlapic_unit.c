@@ -12,7 +12,7 @@
 struct image {
 	uint64_t base_msr;
 	uint32_t id;
-	uint8_t lint_edge, lint_remote_irr;
+	uint8_t lint_edge, extint, lint_remote_irr;
 	uint32_t errors;
 	uint32_t icr_x2_high;
 	uint64_t pir[4], pir_level[4];
@@ -53,6 +53,7 @@ static int lapic_save(void *dev, struct state_writer *w)
 	state_put32(w, l->id);
 	state_put64(w, l->base_msr);
 	state_put8(w, l->lint_edge);
+	state_put8(w, l->extint);
 	state_put8(w, l->lint_remote_irr);
 	state_put32(w, l->errors);
 	state_put32(w, x2 ? reg_get(l, APIC_ICR_X2_HIGH) : 0);
@@ -72,6 +73,7 @@ static void parse(struct image *m, struct state_reader *r)
 	m->id = state_get32(r);
 	m->base_msr = state_get64(r);
 	m->lint_edge = state_get8(r);
+	m->extint = state_get8(r);
 	m->lint_remote_irr = state_get8(r);
 	m->errors = state_get32(r);
 	m->icr_x2_high = state_get32(r);
@@ -123,6 +125,7 @@ static void check_image(const struct image *m, const struct vlapic *l, struct st
 	state_require(r, vlapic_base_legal(m->base_msr) && !!(m->base_msr & BASE_BSP) == l->bsp,
 		      "base");
 	state_require(r, m->lint_edge <= 1, "lint_edge");
+	state_require(r, m->extint <= 1, "extint");
 	state_require(r,
 		      m->lint_remote_irr == !!(lint0 & LVT_REMOTE_IRR) &&
 			      (!m->lint_remote_irr || lint0_level),
@@ -142,6 +145,7 @@ static void commit(struct vlapic *l, const struct image *m)
 
 	l->base_msr = m->base_msr;
 	l->lint_edge = m->lint_edge;
+	l->extint = m->extint;
 	l->lint_remote_irr = m->lint_remote_irr;
 	l->errors = m->errors;
 	memcpy(l->pir, m->pir, sizeof(l->pir));
@@ -181,7 +185,7 @@ static void lapic_scramble(void *dev)
 	memset(l->pir_level, 0xa5, sizeof(l->pir_level));
 	l->base_msr = 0x5a5a5a5a;
 	l->errors = 0x5a;
-	l->lint_edge = 1;
+	l->lint_edge = l->extint = 1;
 	l->lint_remote_irr = !l->lint_remote_irr;
 	l->timer_mode = TIMER_PERIODIC;
 	l->timer_shift = 7;
@@ -195,7 +199,7 @@ static void lapic_reset(void *dev)
 
 void vlapic_unit_register(struct vlapic *l)
 {
-	l->unit = (struct unit){.version = 1,
+	l->unit = (struct unit){.version = 2,
 				.dev = l,
 				.reset = lapic_reset,
 				.save = lapic_save,

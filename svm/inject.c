@@ -183,7 +183,7 @@ static void prepare_nmi(struct vcpu *v, struct svm_vcpu *s)
 /* The 8259's, now: INTA. */
 static void inject_extint(struct vcpu *v)
 {
-	struct vcpu_event e = {.vector = (uint8_t)pic_intack(), .type = EVENT_INTR};
+	struct vcpu_event e = {.vector = (uint8_t)vlapic_intack(&v->lapic), .type = EVENT_INTR};
 
 	set_event(v, &e);
 	/* QEMU 7.2's TCG would deliver it a second time, were it not for an exit right after the

@@ -347,6 +347,7 @@ static bool needs_attention(const struct vcpu *v, const struct vmx_vcpu *x)
 
 	return x->attention || v->nmi_pending || l->tmr_changed || l->base_msr != x->apic_base ||
 	       __atomic_load_n(&l->lint_edge, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&l->extint, __ATOMIC_RELAXED) ||
 	       (__atomic_load_n(&l->pir[0], __ATOMIC_RELAXED) |
 		__atomic_load_n(&l->pir[1], __ATOMIC_RELAXED) |
 		__atomic_load_n(&l->pir[2], __ATOMIC_RELAXED) |

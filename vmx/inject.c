@@ -140,7 +140,7 @@ void vmx_prepare_events(struct vcpu *v)
 		injected |= prepare_nmi(v, injected, &windows);
 	if (vlapic_extint(&v->lapic)) {
 		if (can_inject && !injected) {
-			enter_with_interrupt(v, (uint8_t)pic_intack());
+			enter_with_interrupt(v, (uint8_t)vlapic_intack(&v->lapic));
 			injected = true;
 		} else {
 			windows |= CPU_INTERRUPT_WINDOW_EXITING;

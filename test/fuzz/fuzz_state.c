@@ -68,7 +68,7 @@ static void live(void)
 		vlapic_mmio_write(l, APIC_TDCR, 4, 0xa);
 		vlapic_mmio_write(l, APIC_EOI, 4, 0);
 		if (vlapic_extint(l))
-			(void)pic_intack();
+			(void)vlapic_intack(l);
 		msr_write(&rig_vcpu[i], MSR_IA32_TSC_ADJUST, 1000);
 	}
 	for (uint16_t port = 0x40; port <= 0x43; port++)

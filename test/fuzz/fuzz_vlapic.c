@@ -82,7 +82,7 @@ static void step(void)
 		} else if (op >> 6 == 2) {
 			vlapic_init_reset(l);
 		} else if (vlapic_extint(l)) {
-			val = (uint64_t)pic_intack();
+			val = (uint64_t)vlapic_intack(l);
 			REQUIRE(val <= 0xff);
 		}
 		break;

@@ -90,6 +90,12 @@ bool pic_intr(void)
 	return rig_intr;
 }
 
+int pic_intack(void)
+{
+	rig_intr = false;
+	return 0x33;
+}
+
 void ioapic_eoi_broadcast(uint8_t vector)
 {
 	rig_broadcasts++;

@@ -97,9 +97,14 @@ static void test_legacy_oneshot(void)
 	board_run(1000000000);
 	CHECK_EQ(board.isa_edges[8], 1);
 	CHECK_EQ(board.isa_edges[0], 1);
-	/* 32 bits come round */
-	board_run(10ull << 32);
+	/* 32 bits come round: an interrupt at the wrap, another at the match */
+	board_run((10ull << 32) - 1000000000 - 1000 * TICK);
 	CHECK_EQ(board.isa_edges[0], 2);
+	CHECK(board_round_trip_keeps_time());
+	board_run(999 * TICK);
+	CHECK_EQ(board.isa_edges[0], 2);
+	board_run(TICK);
+	CHECK_EQ(board.isa_edges[0], 3);
 	CHECK_EQ(board.isa_edges[8], 1);
 	/* a deadline just missed: a whole turn, and the guest can see it */
 	wr(cmp(0), rd(COUNTER, 4) - 1, 4);

@@ -14,13 +14,19 @@
 
 enum { M = 0x20, S = 0xa0, ELCR = 0x4d0 };
 
-static bool wire;
+static bool wire, pin;
 static unsigned changes;
 
 void vlapic_set_lint0(bool level)
 {
 	wire = level;
 	changes++;
+}
+
+void ioapic_set_pin(unsigned n, bool level)
+{
+	CHECK_EQ(n, 0);
+	pin = level;
 }
 
 static void out(uint16_t port, uint8_t val)
@@ -106,6 +112,37 @@ static void edges_are_latched(void)
 	pic_set_input(1, false);
 	pulse(1);
 	CHECK_EQ(pic_intack(), 0x31);
+}
+
+/* With another request waiting, INT falls at the acknowledge cycle and rises again. */
+static void each_request_is_an_edge(void)
+{
+	init();
+	changes = 0;
+	pulse(4);
+	pulse(1);
+	CHECK(wire && pin);
+	CHECK_EQ(changes, 1);
+	CHECK_EQ(pic_intack(), 0x31);
+	CHECK(!wire && !pin); /* IRQ 4 is of lower priority */
+	eoi(1);
+	CHECK(wire && pin);
+	pulse(0);
+	CHECK_EQ(changes, 3);
+	CHECK_EQ(pic_intack(), 0x30);
+	CHECK_EQ(changes, 4);
+	eoi(0);
+	CHECK_EQ(changes, 5);
+	out(M,
+	    0x68); /* special mask mode: IRQ 4 in service and masked lets IRQ 6 through at once */
+	CHECK_EQ(pic_intack(), 0x34);
+	out(M + 1, 0x10);
+	changes = 0;
+	pulse(6);
+	pulse(5);
+	CHECK_EQ(pic_intack(), 0x35);
+	CHECK(!wire && !pin);
+	CHECK_EQ(changes, 2);
 }
 
 static void priorities_nest(void)
@@ -360,6 +397,7 @@ int main(void)
 	pic_init();
 	RUN(power_on_is_masked);
 	RUN(edges_are_latched);
+	RUN(each_request_is_an_edge);
 	RUN(priorities_nest);
 	RUN(slave_goes_through_input_2);
 	RUN(masks_hold_back_and_keep);

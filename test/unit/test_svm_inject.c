@@ -47,8 +47,9 @@ uint8_t vlapic_get_cr8(const struct vlapic *l)
 	return cr8;
 }
 
-int pic_intack(void)
+int vlapic_intack(struct vlapic *l)
 {
+	(void)l;
 	acknowledged++;
 	extint = false;
 	return 0x30;

@@ -726,6 +726,23 @@ static void extint_comes_through_lint0(void)
 	CHECK(vlapic_extint(lapic(0)) && !vlapic_extint(lapic(1)));
 }
 
+/* A message, and one acknowledge cycle for it, whatever LINT0 is programmed for. */
+static void extint_comes_as_a_message(void)
+{
+	rig_reset();
+	vlapic_deliver(lapic(1)->id, false, DELIVERY_EXTINT, 0x55, false);
+	CHECK(vlapic_extint(lapic(1)) && !vlapic_extint(lapic(0)));
+	CHECK_EQ(rig_events[1].kicks, 1);
+	CHECK(!vlapic_sync(lapic(1)));
+	CHECK_EQ(vlapic_intack(lapic(1)), 0x33);
+	CHECK(!vlapic_extint(lapic(1)));
+	vlapic_init_reset(lapic(1)); /* software-disabled: it takes none */
+	vlapic_deliver(lapic(1)->id, false, DELIVERY_EXTINT, 0x55, false);
+	CHECK(!vlapic_extint(lapic(1)));
+	wr(0, APIC_ICR, 0x44700); /* "reserved" as an IPI: to itself */
+	CHECK(!vlapic_extint(lapic(0)));
+}
+
 static void lint0_delivers_by_its_mode(void)
 {
 	rig_reset();
@@ -850,14 +867,15 @@ static void impossible_states_are_refused(void)
 		ID = 0,
 		BASE = 4,
 		EDGE = 12,
-		RIRR = 13,
-		ERR = 14,
-		ICRH = 18,
-		PIR = 22,
-		LEVEL = 54,
-		TIMER = 86,
-		TSC = 94,
-		REG = 102
+		EXTINT = 13,
+		RIRR = 14,
+		ERR = 15,
+		ICRH = 19,
+		PIR = 23,
+		LEVEL = 55,
+		TIMER = 87,
+		TSC = 95,
+		REG = 103
 	};
 	static const struct {
 		size_t offset, size;
@@ -868,6 +886,7 @@ static void impossible_states_are_refused(void)
 		{BASE, 8, LAPIC_BASE | BASE_BSP | BASE_EXTD},
 		{BASE, 8, XAPIC + 0x1000},
 		{EDGE, 1, 2},
+		{EXTINT, 1, 2},
 		{RIRR, 1, 1},
 		{ERR, 4, 1},
 		{ICRH, 4, 1},
@@ -928,6 +947,7 @@ int main(void)
 	RUN(tsc_deadline_compares_the_guests_tsc);
 	RUN(tsc_deadline_edge_cases);
 	RUN(extint_comes_through_lint0);
+	RUN(extint_comes_as_a_message);
 	RUN(lint0_delivers_by_its_mode);
 	RUN(apic_write_exits_have_the_side_effects);
 	RUN(state_survives_a_round_trip);
