@@ -48,11 +48,11 @@ $(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(STAMP
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd $@ $(GUEST_BIN)
 # The same, and what kexec from inside the guest needs: the tool, the kernel, the plain initrd.
-$(B)/guest/initrd-kexec.gz: $(B)/guest/initrd.gz
+$(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
 	$(SAY) INITRD $@
-	$(Q)test/lib/mkinitrd --kexec $@ $(GUEST_BIN)
+	$(Q)test/lib/mkinitrd --kexec $(subst kexec,vmlinuz,$*) $@ $(GUEST_BIN)
 .PHONY: guest
-guest: $(B)/guest/initrd.gz $(B)/guest/initrd-kexec.gz
+guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz)
 
 # --- the hypervisor ----------------------------------------------------------------------------
 HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c))
@@ -149,7 +149,7 @@ TEST_KERNELS := $(KERNEL_NAMES:%=$(B)/test/%.bzimage)
 KERNEL_FLAGS := -O2 -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -I. -fshort-wchar -DGNU_EFI_USE_MS_ABI \
 	-isystem /usr/include/efi -isystem /usr/include/efi/x86_64
-$(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $(KERNEL_COMMON) test/kernel/kernel.ld test/kernel/kernel.h | $(STAMP)/packages
+$(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $(KERNEL_COMMON) test/kernel/kernel.ld test/kernel/kernel.h test/kernel/layout.h | $(STAMP)/packages
 	$(SAY) KERNEL $@
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(KERNEL_FLAGS) $(WARN) -static -Wl,-T,test/kernel/kernel.ld -Wl,--build-id=none \

@@ -4,7 +4,7 @@ import json
 
 import contract
 from cases import case
-from node import ESCAPE, STASIS_PROMPT, Node, check
+from node import ESCAPE, FIRMWARE, STASIS_PROMPT, Node, check
 
 UP, LEFT, HOME = "\x1b[A", "\x1b[D", "\x1b[H"
 KILL = "\x0b"  # Ctrl-K: to the end of the line
@@ -138,9 +138,8 @@ def editing(log):
         n.power_off()
 
 
-@case(command=["poweroff", "reboot"])
-def ends(log, command):
-    with Node(log=log) as n:
+def give_and_end(log, emu, command):
+    with Node(emu=emu, cpus=2, log=log) as n:
         n.boot()
         n.send(ESCAPE)
         n.expect(STASIS_PROMPT)
@@ -148,6 +147,16 @@ def ends(log, command):
         if command == "poweroff":
             check(n.wait(120) == 0, "poweroff does not switch the machine off")
         else:
-            n.expect("iPXE")
+            n.expect(FIRMWARE[emu])
             n.boot()
-            n.power_off()
+            n.power_off(timeout=300)
+
+
+@case(command=["poweroff", "reboot"])
+def ends(log, command):
+    give_and_end(log, "qemu", command)
+
+
+@case(command=["poweroff", "reboot"], long=True)
+def ends_in_bochs(log, command):
+    give_and_end(log, "bochs", command)

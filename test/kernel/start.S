@@ -4,8 +4,9 @@
  * copies itself to its link address and goes on in long mode, identity-mapped, at kernel_main(boot_params). For firmware it is an
  * EFI application, too (PE/COFF), so that it runs bare where a stock kernel does.
  */
+#include "test/kernel/layout.h"
 #define LINK_BASE 0x2000000
-#define STACK_TOP (kernel_stack + 65536)
+#define STACK_TOP (kernel_stack + STACK_SIZE)
 
 #define HEADERS     0x400       /* the image follows in the file, and in memory as a PE loader lays it out */
 #define OPTIONAL_HEADER_SIZE (pe_sections - pe_optional)
@@ -230,10 +231,6 @@ efi_leave:
 	/* One stub per vector: vector number on the stack, then common. */
 	.altmacro
 	.macro STUB n
-	.if \n == 8 || (\n >= 10 && \n <= 14) || \n == 17 || \n == 21 || \n == 29 || \n == 30
-	.else
-	pushq $0
-	.endif
 	pushq $\n
 	jmp trap_common
 	.balign 16
@@ -247,7 +244,14 @@ stubs:
 	.set i, i + 1
 	.endr
 
+	/* The processor aligns RSP to 16 before it pushes SS to RIP: the alignment now tells whether it has pushed an error code as
+	 * well, which it does for an exception, never for an interrupt on the same vector. */
 trap_common:
+	testb $8, %spl
+	jnz 1f
+	push (%rsp)
+	movq $0, 8(%rsp)
+1:
 	push %rax
 	push %rcx
 	push %rdx
@@ -293,7 +297,9 @@ guarded:
 	push %r13
 	push %r14
 	push %r15
-	mov %rsp, guard_rsp
+	mov %rsp, %rbx
+	and $-STACK_SIZE, %rbx
+	mov %rsp, (%rbx)
 	mov %rdi, %rax
 	mov %rsi, %rdi
 	call *%rax
@@ -301,9 +307,11 @@ guarded:
 	jmp 1f
 guard_escape:
 	mov %rdi, %rax
-	mov guard_rsp, %rsp
+	mov %rsp, %rbx
+	and $-STACK_SIZE, %rbx
+	mov (%rbx), %rsp
 	cld
-1:	movq $0, guard_rsp
+1:	movq $0, (%rbx)
 	pop %r15
 	pop %r14
 	pop %r13
@@ -312,8 +320,57 @@ guard_escape:
 	pop %rbx
 	ret
 
+	/*
+	 * Where a CPU comes to after a start-up IPI, and (by way of the interrupt vectors of real mode) after an INIT of the boot CPU:
+	 * copied to RESTART. From real mode straight to long mode, for an NMI between the two would find no handler.
+	 */
+	.code16
+	.globl restart_code, restart_code_end
+restart_code:
+	cli
+	xor %eax, %eax
+	mov %ax, %ds
+	mov %ax, %ss
+	mov $1, %eax
+	cpuid
+	shr $24, %ebx
+	inc %ebx
+	shl $STACK_SHIFT, %ebx
+	lea kernel_stack(%ebx), %esp
+	lgdtl RESTART + (restart_gdtr - restart_code)
+	mov $0x20, %eax
+	mov %eax, %cr4
+	mov $pml4, %eax
+	mov %eax, %cr3
+	mov $0xc0000080, %ecx
+	rdmsr
+	or $0x100, %eax
+	wrmsr
+	mov $0x80000011, %eax
+	lidtl RESTART + (restart_idtr - restart_code)
+	mov %eax, %cr0
+	ljmpl $0x08, $restart64
+restart_gdtr:
+	.word 31
+	.long gdt
+restart_idtr:
+	.word 4095
+	.long idt
+restart_code_end:
+	.code64
+restart64:
+	mov $0x10, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	lea -STACK_SIZE(%rsp), %rax
+	movq $0, (%rax)
+	call kernel_restart
+1:	cli
+	hlt
+	jmp 1b
+
 	.data
-	.globl guard_rsp
 	.balign 8
 guard_rsp: .quad 0
 gdt:	.quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff /* 64-bit code, data, 32-bit code */
@@ -325,5 +382,7 @@ gdtr:	.word 31
 pml4:	.skip 4096
 pdpt:	.skip 4096
 pd:	.skip 4096 * 4
+	/* The stacks of all CPUs, by APIC ID. The lowest word of each is where guarded() left RSP, 0 outside of it. */
 	.globl kernel_stack
-kernel_stack: .skip 65536
+	.balign STACK_SIZE
+kernel_stack: .skip STACK_SIZE * CPUS_MAX

@@ -14,6 +14,7 @@ STASIS_PROMPT = "stasis> "
 ESCAPE = "\x1d"  # Ctrl-]
 # Host seconds from power-on to the guest's prompt, on a busy host. Bochs spends over a minute unpacking a stock kernel.
 BOOT_TIMEOUT = {"qemu": 240, "bochs": 900}
+FIRMWARE = {"qemu": "iPXE", "bochs": "BdsDxe: starting"}  # what the console says when the machine starts (again)
 APPEND = "console=ttyS0,115200"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
 TROUBLE = re.compile(r"\[Firmware Bug\]|unchecked MSR|[Uu]nstable|WARNING:|BUG:|Oops|Call Trace|soft lockup|rcu_.*stall")
