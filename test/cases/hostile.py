@@ -27,6 +27,7 @@ def give_commands(n):
     for command, answer in COMMANDS:
         n.send(command + "\r")
         n.expect(answer, timeout=300)
+        n.expect(re.escape(STASIS_PROMPT), timeout=300)
     n.send(ESCAPE)
 
 
