@@ -2,6 +2,7 @@
 """test/node itself: its exit statuses, what it says to wrong options, and that it relays every byte. No emulator runs long."""
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -135,3 +136,17 @@ def time_out(log):
     log.write(err)
     check(status == 124, f"exit status {status}: {err}")
     check(err == "" or "TCG instead" in err, f"stderr is {err!r}")
+
+
+@case()
+def ended_by_a_signal(log):
+    """QEMU ends with status 0 then; the node did not power off."""
+    command = [NODE, *GOOD]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        check(p.stdout.read(1), "no firmware")
+        with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
+            os.kill(int(f.read().split()[0]), signal.SIGTERM)
+        p.stdout.read()
+        err = p.stderr.read().decode(errors="replace")
+        log.write(err)
+        check(p.wait() == 3, f"exit status {p.returncode}: {err}")

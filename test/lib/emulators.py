@@ -124,7 +124,8 @@ class Qemu(Machine):
         self.input_fd = process.stdin.fileno()
 
     def powered_off(self, status):
-        return status == 0
+        with open(self.log, "rb") as f:  # a signal is a proper end to QEMU
+            return status == 0 and b"terminating on signal" not in f.read()
 
 
 class Bochs(Machine):
