@@ -73,7 +73,8 @@ def frozen_and_not(n, log, machine, programs, lengths, rng):
     records = freezes(n)
     check(records["total"] - before == len(lengths), f"{records['total'] - before} freezes, not {len(lengths)}")
     for record, length in zip(reversed(records["freezes"]), reversed(lengths)):
-        check(record["frozen_ns"] == length + record["thaw_late_ns"], f"a freeze for {length} ns: {record}")
+        more = record["frozen_ns"] - length - record["thaw_late_ns"]  # rounded up to a tick of 20 ns at most
+        check(0 <= more <= 40, f"a freeze for {length} ns: {record}")
     report(log, frozen, unfrozen)
     compare(machine, frozen, unfrozen)
     new = complaints(n.run("dmesg -r", timeout=300), machine.real_time) - messages
@@ -156,7 +157,7 @@ def random_lengths(count, seed):
     return [round(MS * 200 ** rng.random()) for _ in range(count)]
 
 
-@case()
+@case(long=True)
 def some(log):
     """A portion of what follows, on one CPU."""
     with Node(**ICOUNT.options, log=log, append="quiet") as n:
@@ -165,7 +166,7 @@ def some(log):
         n.power_off(timeout=300)
 
 
-@case()
+@case(long=True)
 def some_on_two_cpus(log):
     """And on two."""
     with Node(**BOCHS[1].options, log=log, append="quiet") as n:
