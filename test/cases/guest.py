@@ -63,7 +63,7 @@ def extended_registers(log, machine):
 AVX, AVX512 = 0x4, 0xE0
 
 
-@case(machine=[("bochs", "corei7_skylake_x", AVX | AVX512), ("qemu", "EPYC,-hypervisor,+svm,+npt,+pku", AVX)])
+@case(long=True, machine=[("bochs", "corei7_skylake_x", AVX | AVX512), ("qemu", "EPYC,-hypervisor,+svm,+npt,+pku", AVX)])
 def all_registers(log, machine):
     """The same with all extended state that the processor has, AVX-512 included, and without an operating system."""
     emu, cpu, wanted = machine
