@@ -26,7 +26,7 @@ def loops(log):
     none(evalloops.cpu_misses(cpu, "qemu"))
 
 
-@case(emu=["qemu", "bochs"])
+@case(emu=["qemu", "bochs"], long=True)
 def without_interrupts(log, emu):
     """A kernel that nothing interrupts finds nothing missing, and next to nothing added."""
     append = ticks_append(emu, ROUNDS)

@@ -44,11 +44,19 @@ def until_done(n, command_each_second):
     return seconds
 
 
-@case(machine=[("bochs", 2), ("qemu", 2)])
-def anything(log, machine):
-    emu, cpus = machine
+def some_rounds(log, emu, cpus):
     with node(log, emu, cpus, "seed=1 rounds=20000") as n:
         until_done(n, command_each_second=False)
+
+
+@case()
+def anything(log):
+    some_rounds(log, "qemu", 2)
+
+
+@case(long=True)
+def anything_on_vt_x(log):
+    some_rounds(log, "bochs", 2)
 
 
 @case(machine=[(emu, cpus, seed) for emu in ("bochs", "qemu") for cpus, seed in ((1, 2), (2, 3), (2, 4))], long=True)

@@ -75,7 +75,7 @@ def _judge(log, emu, cpus, icount=False):
     check(not wrong, "\n".join(sorted(wrong)))
 
 
-@case()
+@case(long=True)
 def vt_x(log):
     _judge(log, "bochs", 2)
 
@@ -86,12 +86,12 @@ def vt_x_alone(log):
     _judge(log, "bochs", 1)
 
 
-@case()
+@case(long=True)
 def amd_v(log):
     _judge(log, "qemu", 1, icount=True)
 
 
-@case(alone=True)
+@case(alone=True, long=True)
 def amd_v_real_time(log):
     """With two CPUs, and a clock that jumps when the host is busy."""
     _judge(log, "qemu", 2)
