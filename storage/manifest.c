@@ -249,7 +249,7 @@ static int write_manifest(struct store *s, const struct blob *b, struct log_posi
 
 int checkpoint(struct store *s)
 {
-		struct log_position replay;
+	struct log_position replay;
 	struct blob b = {0};
 	int err = index_flush_memtables(s); /* a seal may have come since */
 

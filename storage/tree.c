@@ -154,7 +154,7 @@ static int open_at(struct store *s, const struct point *p)
 static int rollback(struct store *s, const char *name)
 {
 	const struct point *p = find_point(s, name);
-		int err = p ? log_flush(s) : -ENOENT;
+	int err = p ? log_flush(s) : -ENOENT;
 
 	if (!err) /* last: no seal may come in between */
 		err = index_flush_memtables(s);
