@@ -131,20 +131,32 @@ static bool as_planned(void)
 	return plan.at <= r->at + r->late;
 }
 
-/* The freeze that the plan foresaw has been: what is next? */
-static void advance(struct freeze_plan *p)
+/* The first T of the plan after `passed`. */
+static void next_in_plan(uint64_t passed)
+{
+	if (plan.every)
+		plan.at = later(plan.at, ((passed - plan.at) / plan.every + 1) * plan.every);
+	else
+		plan = (struct freeze_plan){.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
+}
+
+/* The freeze that the plan foresaw is here: what is next? */
+static void advance(void)
+{
+	if (plan.left != UINT64_MAX && --plan.left == 0)
+		plan.every = 0;
+	next_in_plan(plan.at);
+}
+
+/* A T that passed while the node was frozen is left out. */
+static void leave_out_missed(void)
 {
 	uint64_t now = node_host_ticks();
 
-	if (p->left != UINT64_MAX && p->left)
-		p->left--;
-	if (!p->every || !p->left) {
-		*p = (struct freeze_plan){.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
+	if (plan.at > now)
 		return;
-	}
-	do /* one that came too late is left out */
-		p->at = later(p->at, p->every);
-	while (p->at <= now);
+	log_error("freeze: its T passed while the node was frozen already: left out");
+	next_in_plan(now);
 }
 
 /* --- the way down --- */
@@ -249,8 +261,7 @@ static void start_node(struct vcpu *v)
 	struct freeze_record *r = current();
 	uint64_t at;
 
-	if (as_planned())
-		advance(&plan);
+	leave_out_missed();
 	units_thaw();
 	set_state(NODE_THAWING);
 	kick_others();
@@ -294,14 +305,21 @@ static void wait_frozen(struct vcpu *v)
 	}
 }
 
+static void follow_plan(void)
+{
+	if (plan.for_ticks != HOST_NEVER)
+		thaw_at(later(plan.at, plan.for_ticks));
+	advance();
+}
+
 static void park_boot_cpu(struct vcpu *v)
 {
 	if (freeze_state() == NODE_RUNNING) {
 		raise_to(&last_seen, node_host_ticks());
 		if (stop_node(v) != 0)
 			return;
-		if (as_planned() && plan.for_ticks != HOST_NEVER)
-			thaw_at(later(plan.at, plan.for_ticks));
+		if (as_planned())
+			follow_plan();
 	}
 	wait_frozen(v);
 }

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* build: hv/freeze.c timevirt/vclock.c */
+/* Freeze and thaw with threads for CPUs: nobody ever sees time go back, not even each other's. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+#include "arch/x86_64/arch.h"
+#include "hv/console.h"
+#include "hv/freeze.h"
+#include "hv/log.h"
+#include "hv/unit.h"
+#include "hv/vcpu.h"
+#include "hv/vcpu_unit.h"
+#include "test/unit/check.h"
+
+#define CPUS	4
+#define FREEZES 150
+#define HZ	1000000000ull
+#define US	1000ull
+
+struct vclock node_clock;
+static struct cpu cpus[CPUS];
+static struct vcpu vcpus[CPUS];
+static __thread unsigned self;
+static uint64_t shown;	   /* latest guest tick that any CPU has published, atomic */
+static bool stop;	   /* atomic */
+static bool stuck;	   /* CPU 1 does not look at its deadline, atomic */
+static uint64_t turns;	   /* of CPU 1, atomic */
+static uint64_t backwards; /* atomic */
+static uint64_t running;   /* guests that run, atomic */
+static uint64_t ran_frozen;
+static unsigned updates[CPUS], frozen_units, thawed_units;
+static bool waiting;
+
+static uint64_t ticks(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * HZ + (uint64_t)t.tv_nsec;
+}
+
+uint64_t node_host_ticks(void)
+{
+	return ticks();
+}
+
+uint64_t tsc_hz(void)
+{
+	return HZ;
+}
+
+vns_t node_now(void)
+{
+	return vclock_ns(&node_clock, node_host_ticks());
+}
+
+uint64_t node_ticks(void)
+{
+	return vclock_ticks(&node_clock, node_host_ticks());
+}
+
+struct vcpu *vcpu_get(unsigned i)
+{
+	return &vcpus[i];
+}
+
+unsigned vcpu_count(void)
+{
+	return CPUS;
+}
+
+void vcpu_request(struct vcpu *v, uint32_t req)
+{
+	__atomic_fetch_or(&v->requests, req, __ATOMIC_RELEASE);
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+	(void)v;
+}
+
+void vcpu_capture(struct vcpu *v)
+{
+	CHECK(v == &vcpus[self]);
+}
+
+void vcpu_restore(struct vcpu *v)
+{
+	CHECK(!node_clock.running && v == &vcpus[self]);
+}
+
+void vcpu_update_tsc(struct vcpu *v)
+{
+	CHECK(node_clock.running);
+	updates[v->index]++;
+}
+
+bool vcpu_serve_boot_cpu(struct vcpu *v)
+{
+	(void)v;
+	return false;
+}
+
+bool console_waiting(void)
+{
+	return waiting;
+}
+
+void units_freeze(void)
+{
+	frozen_units++;
+}
+
+void units_thaw(void)
+{
+	CHECK(!node_clock.running);
+	thawed_units++;
+}
+
+void lapic_timer_arm(uint64_t deadline)
+{
+	(void)deadline;
+}
+
+void halt_once(void)
+{
+	sched_yield();
+}
+
+void irq_window(void)
+{
+	sched_yield();
+}
+
+void log_at(enum log_level level, const char *f, ...)
+{
+	(void)level;
+	(void)f;
+}
+
+static void guest(struct vcpu *v)
+{
+	uint64_t before = __atomic_load_n(&shown, __ATOMIC_SEQ_CST), now;
+
+	__atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST);
+	/* what a guest may see of skew is not this test's matter: all read the same clock */
+	now = vclock_ticks(&node_clock, ticks());
+	if (freeze_state() == NODE_FROZEN)
+		__atomic_fetch_add(&ran_frozen, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
+	if (now < before)
+		__atomic_fetch_add(&backwards, 1, __ATOMIC_RELAXED);
+	while (now > before && !__atomic_compare_exchange_n(&shown, &before, now, false,
+							    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+	(void)v;
+}
+
+static void turn(struct vcpu *v)
+{
+	bool deaf;
+
+	if (v->index == 1)
+		__atomic_fetch_add(&turns, 1, __ATOMIC_RELEASE);
+	deaf = v->index == 1 && __atomic_load_n(&stuck, __ATOMIC_ACQUIRE);
+
+	if (!deaf && ticks() - (uint64_t)v->cpu->tsc_skew >= freeze_deadline(v))
+		freeze_park(v);
+	else
+		guest(v);
+	if (!deaf)
+		__atomic_store_n(&v->requests, 0, __ATOMIC_RELAXED);
+}
+
+static void *other(void *arg)
+{
+	self = (unsigned)(uintptr_t)arg;
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE))
+		turn(&vcpus[self]);
+	return NULL;
+}
+
+static void run_until_frozen(uint64_t n)
+{
+	while (freeze_total() < n)
+		turn(&vcpus[0]);
+	while (freeze_state() != NODE_RUNNING)
+		turn(&vcpus[0]);
+}
+
+/* Frozen for as long as was asked, to the tick, however late it came. */
+static void check_record(const struct freeze_plan *p)
+{
+	const struct freeze_record *r = freeze_record(freeze_total());
+
+	CHECK(r != NULL);
+	if (!r)
+		return;
+	CHECK_EQ(r->frozen, p->for_ticks + r->thaw_late);
+	CHECK(r->latency >= r->late);
+	CHECK(r->at >= p->at);
+}
+
+static void at_random_moments(void)
+{
+	for (unsigned i = 0; i < FREEZES; i++) {
+		struct freeze_plan p = {.at = node_host_ticks() + (uint64_t)(rand() % 300) * US,
+					.for_ticks = (uint64_t)(rand() % 2000) * US,
+					.left = 1,
+					.exit_slot = NO_EXIT_SLOT};
+		uint64_t n = freeze_total() + 1;
+
+		CHECK_EQ(freeze_arm(&p), 0);
+		run_until_frozen(n);
+		CHECK_EQ(freeze_total(), n);
+		check_record(&p);
+		CHECK_EQ(freeze_planned()->at, HOST_NEVER);
+	}
+	CHECK_EQ(backwards, 0);
+	CHECK_EQ(ran_frozen, 0);
+	CHECK_EQ(frozen_units, thawed_units);
+}
+
+static void repeated(void)
+{
+	struct freeze_plan p = {.at = node_host_ticks() + 500 * US,
+				.for_ticks = 1000 * US,
+				.every = 50000 * US,
+				.left = 10,
+				.exit_slot = NO_EXIT_SLOT};
+	uint64_t n = freeze_total();
+
+	CHECK_EQ(freeze_arm(&p), 0);
+	run_until_frozen(n + 10);
+	CHECK_EQ(freeze_planned()->at, HOST_NEVER);
+	for (uint64_t i = n + 1; i <= n + 10; i++) {
+		const struct freeze_record *r = freeze_record(i);
+
+		/* one that is missed is left out: a multiple of P all the same */
+		CHECK_EQ((r->at - p.at) % p.every, 0);
+		CHECK_EQ(r->frozen, p.for_ticks + r->thaw_late);
+	}
+	CHECK_EQ(backwards, 0);
+}
+
+static void by_command(void)
+{
+	struct freeze_plan p = {.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
+	uint64_t stood;
+
+	CHECK_EQ(thaw_now(), -EALREADY);
+	CHECK_EQ(freeze_now(), 0);
+	CHECK_EQ(freeze_state(), NODE_FROZEN);
+	CHECK_EQ(freeze_now(), -EALREADY);
+	CHECK_EQ(freeze_arm(&p), -EBUSY);
+	stood = node_ticks();
+	for (unsigned i = 0; i < 1000; i++)
+		sched_yield();
+	CHECK_EQ(node_ticks(), stood);
+	CHECK(freeze_host_ticks() > 0);
+	waiting = true;
+	CHECK_EQ(thaw_now(), 0);
+	waiting = false;
+	CHECK(vcpus[0].requests & VCPU_REQ_CONSOLE);
+	CHECK_EQ(freeze_state(), NODE_RUNNING);
+	CHECK_EQ(freeze_host_ticks(), 0);
+}
+
+static void at_an_exit(void)
+{
+	struct freeze_plan p = {
+		.at = HOST_NEVER, .for_ticks = 100 * US, .left = 1, .exit_slot = 10};
+	uint64_t n = freeze_total();
+
+	CHECK_EQ(freeze_arm(&p), 0);
+	CHECK_EQ(freeze_exit_slot, 10);
+	for (unsigned i = 0; i < 1000; i++)
+		turn(&vcpus[0]);
+	CHECK_EQ(freeze_total(), n);
+	freeze_at_exit();
+	freeze_at_exit(); /* a second one is too late */
+	run_until_frozen(n + 1);
+	CHECK_EQ(freeze_total(), n + 1);
+	CHECK_EQ(freeze_exit_slot, NO_EXIT_SLOT);
+	CHECK_EQ(freeze_record(n + 1)->frozen, p.for_ticks + freeze_record(n + 1)->thaw_late);
+}
+
+/* A plan whose T comes while the node is frozen by hand: left out, or its next T after the thaw. */
+static void missed(void)
+{
+	struct freeze_plan p = {
+		.for_ticks = 10 * US, .every = 70000 * US, .left = 3, .exit_slot = NO_EXIT_SLOT};
+	uint64_t n = freeze_total();
+
+	p.at = node_host_ticks() + 100 * US;
+	CHECK_EQ(freeze_arm(&p), 0);
+	run_until_frozen(n + 1);
+	CHECK_EQ(freeze_planned()->at, p.at + p.every);
+	CHECK_EQ(freeze_planned()->left, 2);
+	CHECK_EQ(freeze_now(), 0);
+	while (node_host_ticks() < p.at + 2 * p.every)
+		sched_yield();
+	CHECK_EQ(thaw_now(), 0);
+	CHECK(freeze_planned()->at > node_host_ticks());
+	CHECK_EQ((freeze_planned()->at - p.at) % p.every, 0);
+	CHECK_EQ(freeze_planned()->left, 2);
+	p.every = 0;
+	p.left = 1;
+	p.at = node_host_ticks() + 100 * US;
+	CHECK_EQ(freeze_arm(&p), 0);
+	CHECK_EQ(freeze_now(), 0);
+	while (node_host_ticks() <= p.at)
+		sched_yield();
+	CHECK_EQ(thaw_now(), 0);
+	CHECK_EQ(freeze_planned()->at, HOST_NEVER);
+}
+
+static void cancelled(void)
+{
+	struct freeze_plan p = {.at = node_host_ticks() + 2000 * US,
+				.for_ticks = HOST_NEVER,
+				.left = 1,
+				.exit_slot = NO_EXIT_SLOT};
+	uint64_t n = freeze_total();
+
+	CHECK_EQ(freeze_arm(&p), 0);
+	freeze_cancel();
+	while (node_host_ticks() < p.at + 2000 * US)
+		turn(&vcpus[0]);
+	CHECK_EQ(freeze_total(), n);
+}
+
+/* A CPU that does not park: the node runs on, and freezes again once it is back. */
+static void a_cpu_is_stuck(void)
+{
+	uint64_t n = freeze_total(), seen;
+
+	__atomic_store_n(&stuck, true, __ATOMIC_RELEASE);
+	seen = __atomic_load_n(&turns, __ATOMIC_ACQUIRE);
+	while (__atomic_load_n(&turns, __ATOMIC_ACQUIRE) < seen + 2) /* it has seen that */
+		sched_yield();
+	CHECK_EQ(freeze_now(), -ETIMEDOUT);
+	CHECK_EQ(freeze_state(), NODE_RUNNING);
+	CHECK_EQ(freeze_total(), n);
+	__atomic_store_n(&stuck, false, __ATOMIC_RELEASE);
+	CHECK_EQ(freeze_now(), 0);
+	CHECK_EQ(thaw_now(), 0);
+	CHECK_EQ(freeze_total(), n + 1);
+	CHECK_EQ(backwards, 0);
+}
+
+int main(void)
+{
+	pthread_t threads[CPUS];
+
+	CHECK_EQ(vclock_init(&node_clock, HZ, ticks(), 0), 0);
+	for (unsigned i = 0; i < CPUS; i++) {
+		vcpus[i].index = i;
+		vcpus[i].cpu = &cpus[i];
+		cpus[i].tsc_skew = 1000000 * i;
+		if (i && pthread_create(&threads[i], NULL, other, (void *)(uintptr_t)i) != 0)
+			abort();
+	}
+	RUN(at_random_moments);
+	RUN(repeated);
+	RUN(by_command);
+	RUN(at_an_exit);
+	RUN(missed);
+	RUN(cancelled);
+	RUN(a_cpu_is_stuck);
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	for (unsigned i = 1; i < CPUS; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < CPUS; i++)
+		CHECK_EQ(updates[i], freeze_total());
+	return check_result();
+}
