@@ -8,6 +8,7 @@ import tempfile
 from bare import baseline, complaints
 from cases import case
 from emulators import BOCHS_IPS
+from idle import check_idle
 from node import Node, check
 from paths import BUILD, INITRD, INSTALLER_INITRD, INSTALLER_KERNEL, KERNEL
 
@@ -72,6 +73,8 @@ def boot_and_look(log, emu, cpus, memory, **more):
             check(counts and sum(map(int, counts[0])) > 0, f"no {wanted} interrupts:\n{interrupts}")
         active = n.run("grep -cE 'hres_active +: 1' /proc/timer_list")
         check(active == str(cpus), f"high-resolution timers on {active} of {cpus} CPUs")
+        if cpus == 1:
+            check_idle(n)
         seen = complaints(n.run("dmesg -r", timeout=300), jitter=emu == "qemu" and not icount)
         n.power_off(timeout=300)
     new = seen - baseline(emu=emu, cpus=cpus, memory=memory, icount=icount, **more)
