@@ -190,8 +190,15 @@ static void end_in_idt(void)
 }
 
 /* Out of long mode, then paging with PAE again and its four top-level entries in a hole. */
+/* Without an IDT: outside long mode half of a 64-bit gate would be a gate, too. */
 static void end_in_pdptes(void)
 {
+	static const struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) none = {0, 0};
+
+	asm volatile("lidt %0" : : "m"(none));
 	asm volatile("pushq $0x18; lea 1f(%%rip), %%rax; push %%rax; lretq\n"
 		     "	.code32\n"
 		     "1:	mov %%cr0, %%eax\n"

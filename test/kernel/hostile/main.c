@@ -8,9 +8,10 @@
  *   rounds=N, seconds=N     how much, of the boot CPU's rounds or of the machine's time (100000
  *                           rounds)
  *   cpus=N                  as many CPUs take part (1)
+ *   wait=1                  then wait for a q on the console; another CPU goes on meanwhile
  *   end=off|triple|other    afterwards: power off (default), a triple fault, or one of the last
  *                           CPU's while the boot CPU goes on
- * Prints `hostile: N s, ...` as it goes and `hostile: done, ...`.
+ * Prints `hostile: running, N s, ...` as it goes, `hostile: waiting, ...` and `hostile: done, ...`.
  */
 #include "test/kernel/hostile/hostile.h"
 
@@ -101,10 +102,25 @@ static void wake_others(void)
 	}
 }
 
+/* Each look at the console begins with a new set-up of it, so a q may have to come again. */
+static void wait_to_be_let_go(void)
+{
+	uint64_t shown = 0, now;
+
+	while (serial_read() != 'q') {
+		now = seconds_passed();
+		if (now != shown)
+			report("waiting", now);
+		shown = now;
+	}
+}
+
 static void finish(void)
 {
 	const char *end = option("end");
 
+	if (option_number("wait", 0))
+		wait_to_be_let_go();
 	report("done", seconds_passed());
 	if (end && end[0] == 't')
 		triple_fault();
