@@ -55,7 +55,7 @@ $(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
 guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz)
 
 # --- the hypervisor ----------------------------------------------------------------------------
-HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c))
+HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c storage/*.c))
 HV_OBJ := $(patsubst %,$(B)/hv/%.o,$(basename $(HV_SRC)))
 WARN := -Wall -Wextra -Werror
 HV_FLAGS = -O2 -g -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
@@ -199,7 +199,6 @@ bench: $(TESTED)
 C_FILES = $(shell git ls-files '*.c' '*.h')
 TIDY_HV = $(filter $(HV_SRC),$(filter %.c,$(C_FILES)))
 TIDY_EFI = $(filter boot/%.c,$(C_FILES))
-TIDY_STORAGE = $(filter storage/%.c,$(C_FILES))
 lint: lint-spdx lint-format lint-cppcheck lint-tidy
 lint-spdx:
 	$(SAY) SPDX 'all files'
@@ -210,13 +209,12 @@ lint-format: $(STAMP)/packages
 lint-cppcheck: $(STAMP)/packages $(GEN)
 	$(SAY) CPPCHK 'hypervisor and loader'
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
-		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI) $(TIDY_STORAGE)
+		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI)
 # clang knows neither -maccumulate-outgoing-args nor how to be quiet about what it suppressed.
 lint-tidy: $(STAMP)/zydis $(GEN)
 	$(SAY) TIDY 'hypervisor, store'
 	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(HV_FLAGS) --
 	$(SAY) TIDY 'loader'
-	$(Q)printf '%s\n' $(TIDY_STORAGE) | xargs -P 2 -n 6 tools/tidy $(UNIT_FLAGS) --
 	$(Q)printf '%s\n' $(TIDY_EFI) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(filter-out -maccumulate-outgoing-args,$(EFI_FLAGS)) --
 
 clean:

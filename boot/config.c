@@ -85,6 +85,21 @@ static bool set_initrd(struct config *c, const char *value)
 	return set_name(c->initrd, value);
 }
 
+static bool set_disk(struct config *c, const char *value)
+{
+	return set_name(c->disk, value);
+}
+
+static bool set_disk_room(struct config *c, const char *value)
+{
+	uint64_t v;
+
+	if (!parse_number(value, &v) || v < 32 || v > 1ull << 20)
+		return false;
+	c->disk_room = v << 20;
+	return true;
+}
+
 static bool set_append(struct config *c, const char *value)
 {
 	size_t n = strlen(value);
@@ -184,6 +199,8 @@ static const struct key {
 	{"kernel", set_kernel, "give a file name"},
 	{"initrd", set_initrd, "give a file name"},
 	{"append", set_append, "it is too long"},
+	{"disk", set_disk, "give a file name"},
+	{"disk_room", set_disk_room, "use MiB, 32 or more"},
 	{"cpus", set_cpus, "use 1 to 256"},
 	{"memory", set_memory, "use MiB, 64 or more"},
 	{"hv_base", set_hv_base, "use a multiple of 0x200000 below 4 GiB"},
@@ -492,6 +509,7 @@ void config_init(struct config *c)
 	memset(c, 0, sizeof *c);
 	c->hv_base = HV_BASE_DEFAULT;
 	c->hv_memory = HV_SIZE_DEFAULT;
+	c->disk_room = DISK_ROOM_DEFAULT;
 	c->console_port = 0x3f8;
 	c->console_baud = 115200;
 	c->on_reset = RESET_REBOOT;

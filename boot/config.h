@@ -21,12 +21,14 @@
 struct config {
 	char kernel[CONFIG_NAME_MAX];
 	char initrd[CONFIG_NAME_MAX]; /* empty: none */
+	char disk[CONFIG_NAME_MAX];   /* golden image; empty: no disk */
 	char append[HANDOFF_CMDLINE];
 	uint32_t cpus;	    /* 0 = all */
 	uint32_t on_reset;  /* enum reset_action */
 	uint64_t memory;    /* bytes, 0 = all */
 	uint64_t hv_base;   /* HV_ALIGN multiple */
 	uint64_t hv_memory; /* bytes, HV_ALIGN multiple */
+	uint64_t disk_room; /* bytes for what the guest writes */
 	uint16_t console_port;
 	uint32_t console_baud; /* 0: as the firmware set it */
 	uint32_t n_nics;

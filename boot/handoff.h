@@ -17,12 +17,14 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC	0x464f444e41485453ull /* "STHANDOF" */
-#define HANDOFF_VERSION 1
+#define HANDOFF_VERSION 2
 #define HV_VIRT_BASE	0xffffffff80000000ull
 #define HV_ALIGN	0x200000ull /* hv_base and hv_size are multiples of 2 MiB */
 #define HV_SIZE_DEFAULT (64ull << 20)
 #define HV_BASE_DEFAULT \
 	0x8000000ull /* tried first; then the loader looks for another place and says so */
+
+#define DISK_ROOM_DEFAULT (128ull << 20)
 
 #define HANDOFF_MAX_MAP	 512
 #define HANDOFF_MAX_CPUS 256
@@ -95,6 +97,13 @@ struct handoff {
 	uint64_t setup_size;
 	uint64_t initrd_base; /* below 4 GiB; 0 if none */
 	uint64_t initrd_size;
+
+	/* the guest's disk: page-aligned RAM that the guest does not get; the golden image, and
+	 * from disk_store on room for what is written */
+	uint64_t disk_base; /* 0 if none */
+	uint64_t disk_bytes;
+	uint64_t disk_golden; /* bytes of the image, a multiple of 512 */
+	uint64_t disk_store;  /* offset from disk_base */
 
 	/* configuration, see docs/boot.md for the keys */
 	uint32_t cpus;	       /* limit, 0 = all */

@@ -91,6 +91,7 @@ struct placement {
 	uint64_t setup_header;
 	uint64_t initrd_base, initrd_size;
 	uint64_t trampoline;
+	uint64_t disk_base, disk_bytes, disk_golden; /* the room begins at the next page */
 };
 EFI_STATUS place_all(struct placement *p, const struct config *c, struct files *f);
 

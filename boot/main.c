@@ -126,6 +126,10 @@ static void fill_placement(struct handoff *h, const struct placement *p)
 	h->setup_size = p->kernel.setup_size;
 	h->initrd_base = p->initrd_base;
 	h->initrd_size = p->initrd_size;
+	h->disk_base = p->disk_base;
+	h->disk_bytes = p->disk_bytes;
+	h->disk_golden = p->disk_golden;
+	h->disk_store = ROUND_UP(p->disk_golden);
 }
 
 /* What the jump needs once the firmware is gone. */

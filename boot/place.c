@@ -10,7 +10,12 @@
 
 #define GUEST_SPARE (64ull << 20) /* beyond kernel and initrd; less is no Linux */
 #define LOW_TOP	    0xa0000ull
+#define SECTOR	    512u
 #define SEARCH_FROM 0x1000000ull /* leave the low 16 MiB to firmware and ISA DMA */
+
+struct files_given {
+	struct file kernel, initrd, disk; /* no handle: not given */
+};
 
 static EFI_STATUS no_room(const char *what, uint64_t size)
 {
@@ -21,13 +26,14 @@ static EFI_STATUS no_room(const char *what, uint64_t size)
 static EFI_STATUS check_size(const struct placement *p, const struct config *c)
 {
 	uint64_t need = p->kernel.init_size + p->initrd_size + GUEST_SPARE, ram;
+	uint64_t taken = c->hv_memory + p->disk_bytes;
 	struct memory_view v;
 	EFI_STATUS st = memory_view(&v);
 
 	if (EFI_ERROR(st))
 		return st;
 	ram = map_ram_bytes(v.map, v.n);
-	ram -= ram < c->hv_memory ? ram : c->hv_memory;
+	ram -= ram < taken ? ram : taken;
 	if (ram < need)
 		return fail(EFI_OUT_OF_RESOURCES,
 			    "too little memory (%lu MiB for the guest, %lu needed): add some",
@@ -134,6 +140,20 @@ static EFI_STATUS read_initrd(struct placement *p, struct file *initrd)
 	return st;
 }
 
+/* At the top of what there is, so that the guest's memory is one piece. */
+static EFI_STATUS read_disk(struct placement *p, struct file *disk)
+{
+	EFI_STATUS st = memory_alloc_below(UINT64_MAX, p->disk_bytes, &p->disk_base);
+
+	if (EFI_ERROR(st))
+		return no_room("a disk", p->disk_bytes);
+	st = file_read(disk, 0, (void *)p->disk_base, p->disk_golden);
+	if (!EFI_ERROR(st))
+		say("disk %s: %lu bytes, at 0x%lx, and %lu MiB for what is written", disk->name,
+		    p->disk_golden, p->disk_base, MIB(p->disk_bytes - p->disk_golden));
+	return st;
+}
+
 static EFI_STATUS place_trampoline(struct placement *p)
 {
 	EFI_STATUS st = memory_alloc_below(LOW_TOP, PAGE_SIZE, &p->trampoline);
@@ -147,11 +167,10 @@ static EFI_STATUS place_trampoline(struct placement *p)
 	return EFI_SUCCESS;
 }
 
-static EFI_STATUS place(struct placement *p, const struct config *c, struct file *kernel,
-			struct file *initrd)
+static EFI_STATUS place(struct placement *p, const struct config *c, struct files_given *g)
 {
 	bool exact;
-	EFI_STATUS st = read_head(p, c, kernel);
+	EFI_STATUS st = read_head(p, c, &g->kernel);
 
 	if (!EFI_ERROR(st))
 		st = check_size(p, c);
@@ -161,35 +180,57 @@ static EFI_STATUS place(struct placement *p, const struct config *c, struct file
 	exact = !EFI_ERROR(memory_alloc_at(c->hv_base, p->hv_size));
 	if (exact)
 		p->hv_base = c->hv_base;
-	st = find_top(p, c);
+	if (g->disk.handle)
+		st = read_disk(p, &g->disk);
 	if (!EFI_ERROR(st))
-		st = read_kernel(p, kernel);
+		st = find_top(p, c);
+	if (!EFI_ERROR(st))
+		st = read_kernel(p, &g->kernel);
 	if (!EFI_ERROR(st) && !exact)
 		st = place_hypervisor(p, c);
 	if (!EFI_ERROR(st))
 		st = find_top(p, c);
-	if (!EFI_ERROR(st) && initrd->handle)
-		st = read_initrd(p, initrd);
+	if (!EFI_ERROR(st) && g->initrd.handle)
+		st = read_initrd(p, &g->initrd);
 	if (!EFI_ERROR(st))
 		st = place_trampoline(p);
 	return st;
 }
 
+static EFI_STATUS open_all(struct files_given *g, const struct config *c, struct files *f)
+{
+	EFI_STATUS st = file_open(f, c->kernel, false, &g->kernel);
+
+	if (!EFI_ERROR(st) && c->initrd[0])
+		st = file_open(f, c->initrd, false, &g->initrd);
+	if (!EFI_ERROR(st) && g->initrd.handle && !g->initrd.size)
+		st = fail(EFI_LOAD_ERROR, "%s is empty: fetch it again", c->initrd);
+	if (!EFI_ERROR(st) && c->disk[0])
+		st = file_open(f, c->disk, false, &g->disk);
+	if (!EFI_ERROR(st) && g->disk.handle && (!g->disk.size || g->disk.size % SECTOR))
+		st = fail(EFI_LOAD_ERROR,
+			  "%s: %lu bytes are no disk: use a raw image of 512-byte sectors", c->disk,
+			  g->disk.size);
+	return st;
+}
+
 EFI_STATUS place_all(struct placement *p, const struct config *c, struct files *f)
 {
-	struct file kernel = {0}, initrd = {0};
-	EFI_STATUS st = file_open(f, c->kernel, false, &kernel);
+	struct files_given g = {0};
+	EFI_STATUS st = open_all(&g, c, f);
 
 	*p = (struct placement){0};
-	if (!EFI_ERROR(st) && c->initrd[0])
-		st = file_open(f, c->initrd, false, &initrd);
-	if (!EFI_ERROR(st) && initrd.handle && !initrd.size)
-		st = fail(EFI_LOAD_ERROR, "%s is empty: fetch it again", c->initrd);
 	if (!EFI_ERROR(st)) {
-		p->initrd_size = initrd.size;
-		st = place(p, c, &kernel, &initrd);
+		p->initrd_size = g.initrd.size;
+		if (g.disk.handle) {
+			p->disk_golden = g.disk.size;
+			p->disk_bytes =
+				((g.disk.size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)) + c->disk_room;
+		}
+		st = place(p, c, &g);
 	}
-	file_close(&kernel);
-	file_close(&initrd);
+	file_close(&g.kernel);
+	file_close(&g.initrd);
+	file_close(&g.disk);
 	return st;
 }

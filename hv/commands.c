@@ -214,6 +214,8 @@ const struct command commands[] = {
 	{"freezes", "", "how the latest freezes went", cmd_freezes},
 	{"exits", "[reset]", "exits and their mean cost, by CPU and reason", cmd_exits},
 	{"trace", "on|off|dump [N]", "the latest exits of each CPU", cmd_trace},
+	{"disk", "status|tree | seal|rollback|merge NAME | branch NAME KEEP",
+	 "the guest's disk and its sealed points", cmd_disk},
 	{"selftest", "roundtrip [TIMES]", "freeze, save, destroy, load and thaw the guest's state",
 	 cmd_selftest},
 	{"log", "", "the node's log", cmd_log},

@@ -6,6 +6,7 @@
 #include "arch/x86_64/mtrr.h"
 #include "hv/console.h"
 #include "hv/cpuid.h"
+#include "hv/disk.h"
 #include "hv/guest.h"
 #include "hv/log.h"
 #include "hv/machine.h"
@@ -122,6 +123,7 @@ static void build_board(void)
 	vuart_init(COM1_PORT, COM1_IRQ);
 	ports_init();
 	pci_root_init(&map);
+	disk_init(handoff);
 }
 
 static uint64_t build_tables(void *tables)

@@ -161,6 +161,7 @@ static bool next_ram(const struct handoff *h, uint64_t at, struct span *out)
 {
 	const struct span forbidden[] = {
 		{h->hv_base, h->hv_base + h->hv_size},
+		{h->disk_base, h->disk_base + h->disk_bytes},
 		{LOW_RAM_END, LOW_END},
 		{DEVICES_BASE, DEVICES_END},
 	};
@@ -174,7 +175,7 @@ static bool next_ram(const struct handoff *h, uint64_t at, struct span *out)
 		while (moved &&
 		       base < end) { /* step over what begins before, cut what begins inside */
 			moved = false;
-			for (unsigned f = 0; f < 3; f++) {
+			for (unsigned f = 0; f < sizeof(forbidden) / sizeof(forbidden[0]); f++) {
 				if (base >= forbidden[f].base && base < forbidden[f].end) {
 					base = forbidden[f].end;
 					moved = true;
@@ -183,7 +184,7 @@ static bool next_ram(const struct handoff *h, uint64_t at, struct span *out)
 		}
 		if (base >= end)
 			continue;
-		for (unsigned f = 0; f < 3; f++) {
+		for (unsigned f = 0; f < sizeof(forbidden) / sizeof(forbidden[0]); f++) {
 			if (forbidden[f].base > base)
 				end = min64(end, forbidden[f].base);
 		}

@@ -20,6 +20,12 @@ enum { BAR_IO = 1 << 0, BAR_MEM64 = 2 << 1, BAR_PREFETCH = 1 << 3 };
 static struct pci_function *functions[PCI_FUNCTIONS];
 static uint32_t address; /* CONFIG_ADDRESS */
 
+/* Functions whose memory BARs are served here, and the window in which they are. */
+#define SERVED_MAX 8
+static struct pci_function *served[SERVED_MAX];
+static unsigned n_served;
+static struct bus_region window;
+
 static uint32_t get32(const uint8_t *p)
 {
 	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
@@ -92,6 +98,54 @@ static int setup_bar(struct pci_function *f, unsigned n)
 	return 0;
 }
 
+/* Whose BAR is at this offset of the window? */
+static struct pci_function *bar_find(uint64_t offset, unsigned *n, uint64_t *inside)
+{
+	for (unsigned i = 0; i < n_served; i++) {
+		struct pci_function *f = served[i];
+
+		for (*n = 0; *n < PCI_BARS; ++*n) {
+			*inside = window.base + offset - f->bar_at[*n];
+			if (f->bar[*n].type >= PCI_BAR_MEM32 && f->bar_at[*n] != PCI_BAR_UNMAPPED &&
+			    *inside < f->bar[*n].size)
+				return f;
+		}
+	}
+	return NULL;
+}
+
+static void window_read(void *dev, uint64_t offset, unsigned size, uint64_t *val)
+{
+	uint64_t inside;
+	unsigned n;
+	struct pci_function *f = bar_find(offset, &n, &inside);
+
+	(void)dev;
+	if (f)
+		*val = f->bar_read(f, n, inside, size);
+}
+
+static void window_write(void *dev, uint64_t offset, unsigned size, uint64_t val)
+{
+	uint64_t inside;
+	unsigned n;
+	struct pci_function *f = bar_find(offset, &n, &inside);
+
+	(void)dev;
+	if (f)
+		f->bar_write(f, n, inside, size, val);
+}
+
+static int serve(struct pci_function *f)
+{
+	if (n_served == SERVED_MAX)
+		return -ENOSPC;
+	if (!n_served && bus_add_mmio(&window) != 0)
+		return -EINVAL;
+	served[n_served++] = f;
+	return 0;
+}
+
 int pci_add(struct pci_function *f)
 {
 	if (functions[f->devfn])
@@ -102,6 +156,8 @@ int pci_add(struct pci_function *f)
 		if (setup_bar(f, n))
 			return -EINVAL;
 	}
+	if (f->bar_read && serve(f) != 0)
+		return -ENOSPC;
 	functions[f->devfn] = f;
 	return 0;
 }
@@ -374,4 +430,10 @@ void pci_root_init(const struct guest_map *m)
 	for (unsigned i = 0; i < sizeof(bridges) / sizeof(bridges[0]); i++)
 		ASSERT(pci_add(&bridges[i]) == 0);
 	ASSERT(unit_register(&pci_unit) == 0);
+	window = (struct bus_region){.name = "pci window",
+				     .base = m->pci_base,
+				     .size = m->pci_end - m->pci_base,
+				     .max_size = 8,
+				     .read = window_read,
+				     .write = window_write};
 }

@@ -39,6 +39,9 @@ enum pci_command {
 	PCI_COMMAND_INTX_DISABLE = 1 << 10,
 };
 
+enum pci_status { PCI_STATUS_INTERRUPT = 1 << 3, PCI_STATUS_CAPABILITIES = 1 << 4 };
+enum pci_capability { PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
+
 enum pci_bar_type { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 struct pci_bar {
 	enum pci_bar_type type; /* MEM64 takes the next slot as well, which stays PCI_BAR_NONE */
@@ -66,9 +69,15 @@ struct pci_function {
 	/* Optional. BAR n moved from bar_at[n] to `addr` (either may be PCI_BAR_UNMAPPED);
 	 * bar_at[n] is set afterwards. */
 	void (*decode)(struct pci_function *f, unsigned n, uint64_t addr);
+	/* Optional, both or none. Accesses to memory BARs that lie in the window for them, aligned,
+	 * of 1 to 8 bytes. */
+	uint64_t (*bar_read)(struct pci_function *f, unsigned n, uint64_t offset, unsigned size);
+	void (*bar_write)(struct pci_function *f, unsigned n, uint64_t offset, unsigned size,
+			  uint64_t val);
 };
 
-/* Boot only. Sets the BARs' type bits and masks. -EEXIST: devfn taken; -EINVAL: sizes. */
+/* Boot only, after pci_root_init. Sets the BARs' type bits and masks. -EEXIST: devfn taken;
+ * -EINVAL: sizes; -ENOSPC: too many with bar_read. */
 int pci_add(struct pci_function *f);
 
 /* GSI of a function's pin (1-4 = INTA-INTD): as in the _PRT of dsdt.asl and in the MP table. */

@@ -30,25 +30,6 @@ _Static_assert(offsetof(struct section_header, crc) == 32, "section header");
 
 #define PAD 8u
 
-/* CRC-32C (Castagnoli), reflected polynomial 82F63B78h, four bits a step. */
-uint32_t crc32c(uint32_t crc, const void *p, size_t n)
-{
-	static const uint32_t table[16] = {
-		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
-		0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-	};
-	const uint8_t *b = p;
-
-	crc = ~crc;
-	while (n--) {
-		crc ^= *b++;
-		crc = crc >> 4 ^ table[crc & 15];
-		crc = crc >> 4 ^ table[crc & 15];
-	}
-	return ~crc;
-}
-
 /* --- writer --- */
 
 void state_writer_init(struct state_writer *w, void *buf, size_t size)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "storage/crc32c.h"
 
 #define STATE_NAME_LEN 16
 #define STATE_VERSION  1
@@ -96,4 +97,3 @@ bool state_expect(struct state_reader *r, uint64_t has, uint64_t wants, const ch
 bool state_commit(struct state_reader *r);
 /* What became of the section: true, or a fault. */
 bool state_loaded(const struct state_reader *r, struct state_fault *f);
-uint32_t crc32c(uint32_t crc, const void *p, size_t n); /* software; start with 0 */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
+#include "hv/disk.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
 #include "hv/msr.h"
@@ -207,6 +208,18 @@ static bool idle(struct vcpu *v, uint64_t deadline)
 	return true;
 }
 
+/* Boot CPU: a slice for the disk if it is time; the deadline, or the next slice's. */
+static uint64_t serve_disk(const struct vcpu *v, uint64_t now, uint64_t deadline)
+{
+	uint64_t due = disk_due();
+
+	if (now >= due) {
+		disk_work(v->activity == VCPU_ACTIVE);
+		due = disk_due();
+	}
+	return due < deadline ? due : deadline;
+}
+
 void vcpu_loop(struct vcpu *v)
 {
 	for (;;) {
@@ -227,6 +240,8 @@ void vcpu_loop(struct vcpu *v)
 		}
 		if (v->activity == VCPU_SHUTDOWN || freeze < deadline)
 			deadline = freeze; /* a vCPU shut down has no more timers */
+		if (v->index == 0)
+			deadline = serve_disk(v, now, deadline);
 		if (v->activity == VCPU_ACTIVE || !idle(v, deadline))
 			vcpu_ops->run(v, deadline);
 	}

@@ -9,11 +9,16 @@
  * the flush was submitted is stable afterwards (the device's own cache included).
  */
 #pragma once
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define SECTOR_SIZE 512u
+
+#ifndef EUCLEAN /* newlib has no such number */
+#define EUCLEAN 117
+#endif
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
 

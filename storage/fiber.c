@@ -178,11 +178,13 @@ int fiber_spawn(void (*fn)(void *arg), void *arg)
 
 static void enter(struct fiber_sched *s, struct fiber *f)
 {
+	struct fiber *outer = current; /* of another scheduler */
+
 	current = f;
 	before_switch(&s->fake, f->stack, s->stack_bytes);
 	fiber_switch(&s->sp, f->sp);
 	after_switch(s->fake, NULL, NULL);
-	current = NULL;
+	current = outer;
 	if (f->stack[0] != CANARY)
 		fiber_overflow();
 }

@@ -4,7 +4,8 @@
  * gives up the processor only in fiber_wait and fiber_yield, so data that one CPU's fibers share
  * needs no locks. The same code runs on the host (ASan is told of each switch).
  *
- * Context: one scheduler per storage CPU; fiber_run and everything inside fibers on that CPU only.
+ * Context: fiber_run and everything inside fibers on one CPU. A fiber may run those of another
+ * scheduler.
  */
 #pragma once
 #include <stdbool.h>

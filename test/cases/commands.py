@@ -4,6 +4,7 @@ import json
 
 import contract
 from cases import case
+from images import golden
 from node import ESCAPE, FIRMWARE, STASIS_PROMPT, Node, check
 
 UP, LEFT, HOME = "\x1b[A", "\x1b[D", "\x1b[H"
@@ -20,6 +21,9 @@ EXAMPLES = [
     ("trace on", "trace off"),
     ("trace on", "trace on"),
     ("trace dump", "trace dump 3"),
+    ("disk status", "disk status"),
+    ("disk seal NAME", "disk seal first"),
+    ("disk tree", "disk tree"),
     ("selftest roundtrip", "selftest roundtrip 2"),
     ("freeze", "freeze"),
     ("status", "status"),
@@ -34,7 +38,7 @@ EXAMPLES = [
     ("version", "version"),
     ("reboot", "poweroff"),
 ]
-AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "log", "version")
+AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "disk status", "disk tree", "log", "version")
 
 
 def _answer(n, command):
@@ -69,7 +73,7 @@ def documented(log):
     """docs/commands.md says of every command what its JSON has, no less and no more."""
     rows = {commands[0].partition(" [")[0]: (commands, members) for commands, members in contract.table()}
     seen = {row: set() for row in rows}
-    with Node(cpus=2, log=log) as n:
+    with golden(1) as image, Node(cpus=2, log=log, disk=image.name) as n:
         n.boot()
         n.send(ESCAPE)
         n.expect(STASIS_PROMPT)
@@ -99,6 +103,7 @@ WRONG = {
     "freeze --on nothing": "nothing",
     "thaw": "not frozen",
     "help me": "help",
+    "disk status": "disk=",
     "a b c d e f g h i j k l m n o p q r s t": "words",
 }
 

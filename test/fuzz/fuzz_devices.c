@@ -1,4 +1,4 @@
-/* build: hv/pit.c hv/hpet.c hv/pm.c hv/rtc.c hv/rtc_date.c hv/vuart.c hv/ports.c hv/pci.c hv/bus.c hv/unit.c hv/state.c timevirt/vtimer.c */
+/* build: hv/pit.c hv/hpet.c hv/pm.c hv/rtc.c hv/rtc_date.c hv/vuart.c hv/ports.c hv/pci.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A hostile guest on the whole board: random port and MMIO accesses while time runs, on time or

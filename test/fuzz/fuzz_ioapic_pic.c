@@ -1,4 +1,4 @@
-/* build: hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c */
+/* build: hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The IOAPIC and the 8259 pair under any register accesses, wires and EOIs. The INTR wire never

@@ -1,4 +1,4 @@
-/* build: hv/msr.c svm/regs.c svm/fetch.c svm/state_check.c arch/x86_64/fpu_area.c hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/unit.c hv/state.c timevirt/vclock.c timevirt/vtimer.c */
+/* build: hv/msr.c svm/regs.c svm/fetch.c svm/state_check.c arch/x86_64/fpu_area.c hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vclock.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Any MSR and control register, read and written with any value, on a processor of either maker.

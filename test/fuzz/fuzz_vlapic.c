@@ -1,4 +1,4 @@
-/* build: hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c timevirt/vclock.c timevirt/vtimer.c */
+/* build: hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vclock.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Four LAPICs with the whole board under a stream of guest and board actions. After each: the

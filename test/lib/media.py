@@ -20,6 +20,8 @@ def config_lines(options):
     """The keys of Stasis's configuration, in the order in which they are given."""
     quoted = options.append.replace('"', '\\"')
     keys = {"kernel": "vmlinuz", "initrd": "initrd", "append": f'"{quoted}"'}
+    if options.disk:
+        keys["disk"] = "disk.img"
     extra = []
     for c in options.config:
         key, value = c.split("=", 1)
@@ -34,11 +36,15 @@ def make_tftp(options, run_dir):
     directory = os.path.join(run_dir, "tftp")
     os.mkdir(directory)
     link = {"vmlinuz": options.kernel, "initrd": options.initrd}
+    if options.disk:
+        link["disk.img"] = options.disk
     if options.bare:
         script = [f"kernel vmlinuz initrd=initrd {options.append}", "initrd initrd"]
     else:
         link["stasis.efi"] = options.image
         script = ["kernel stasis.efi " + " ".join(config_lines(options)), "initrd vmlinuz", "initrd initrd"]
+        if options.disk:
+            script.append("initrd disk.img")
     for name, target in link.items():
         os.symlink(os.path.realpath(target), os.path.join(directory, name))
     # Whatever fails, and when Stasis refuses: the script goes on here.
@@ -62,6 +68,8 @@ def _startup(options):
 
 def make_esp(options, run_dir):
     files = {"vmlinuz": options.kernel, "initrd": options.initrd}
+    if options.disk:
+        files["disk.img"] = options.disk
     if options.before:
         files["before.efi"] = options.before
         files["stasis.efi"] = options.image

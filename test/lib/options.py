@@ -20,6 +20,7 @@ def parser():
     p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="of the emulated machine (default 1024)")
     p.add_argument("--kernel", required=True, metavar="FILE", help="the guest's bzImage")
     p.add_argument("--initrd", required=True, metavar="FILE")
+    p.add_argument("--disk", metavar="FILE", help="a raw golden image for the guest's disk; what the guest writes is lost with the machine")
     p.add_argument("--append", default="console=ttyS0,115200", metavar="STR", help="the guest's command line")
     p.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a key of Stasis's configuration")
     p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
@@ -57,7 +58,9 @@ def parse(argv):
     for c in o.config:
         if "=" not in c or "\n" in c:
             p.error(f"--config {c!r}: KEY=VALUE is wanted")
-    for name in ("kernel", "initrd") + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
+    if o.disk and o.bare:
+        p.error("--disk is Stasis's: not with --bare")
+    for name in ("kernel", "initrd") + (("disk",) if o.disk else ()) + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
         if not os.path.isfile(getattr(o, name)):
             p.error(f"--{name} {getattr(o, name)}: no such file" + (" (run make)" if name == "image" else ""))
     return o

@@ -31,6 +31,8 @@ static void defaults_are_the_documented_ones(void)
 	CHECK(config_finish(&c, &e) == 0);
 	CHECK_STR(c.kernel, "vmlinuz");
 	CHECK_STR(c.initrd, "");
+	CHECK_STR(c.disk, "");
+	CHECK_EQ(c.disk_room, DISK_ROOM_DEFAULT);
 	CHECK_STR(c.append, "");
 	CHECK_EQ(c.cpus, 0);
 	CHECK_EQ(c.memory, 0);
@@ -46,10 +48,13 @@ static void every_key_is_taken(void)
 {
 	CHECK(options("x.efi kernel=k initrd=\\boot\\i append=quiet cpus=4 memory=2048 "
 		      "hv_base=0x10000000 "
+		      "disk=d.img disk_room=64 "
 		      "hv_memory=32 console=0x3e8,9600 on_reset=stop nic.52:54:00:12:34:5f=control "
 		      "nic.03:1f.7=experiment nic.aa-bb-cc-dd-ee-ff=none") == 0);
 	CHECK_STR(c.initrd, "\\boot\\i");
 	CHECK_STR(c.append, "quiet");
+	CHECK_STR(c.disk, "d.img");
+	CHECK_EQ(c.disk_room, 64 << 20);
 	CHECK_EQ(c.cpus, 4);
 	CHECK_EQ(c.memory, 2048ull << 20);
 	CHECK_EQ(c.hv_base, 0x10000000);
@@ -161,6 +166,9 @@ static void bad_values_say_what_is_right(void)
 		"i hv_base=0x100000",
 		"i hv_base=0x8000001",
 		"i hv_base=0x100000000",
+		"i disk=",
+		"i disk_room=31",
+		"i disk_room=1048577",
 		"i hv_memory=15",
 		"i hv_memory=17",
 		"i hv_memory=514",

@@ -112,6 +112,34 @@ static void stacks_run_out_and_come_back(void)
 	CHECK_EQ(woken, 3 * STACKS * 2);
 }
 
+static void inner(void *arg)
+{
+	*(struct fiber **)arg = fiber_self();
+	fiber_yield();
+}
+
+/* A fiber may run another scheduler's, and is itself again afterwards. */
+static void outer(void *arg)
+{
+	struct fiber *self = fiber_self(), *other = NULL;
+	struct fiber_sched *second = fiber_sched_create(1, STACK);
+
+	(void)fiber_start(second, inner, &other);
+	while (fiber_run(second, 1))
+		fiber_yield();
+	*(bool *)arg = fiber_self() == self && other && other != self;
+	fiber_sched_free(second);
+}
+
+static void schedulers_nest(void)
+{
+	bool done = false;
+
+	CHECK_EQ(fiber_start(s, outer, &done), 0);
+	drain();
+	CHECK(done);
+}
+
 int main(void)
 {
 	s = fiber_sched_create(STACKS, STACK);
@@ -121,6 +149,7 @@ int main(void)
 	RUN(wait_and_wake);
 	RUN(a_wake_that_came_first);
 	RUN(stacks_run_out_and_come_back);
+	RUN(schedulers_nest);
 	fiber_sched_free(s);
 	return check_result();
 }

@@ -1,4 +1,4 @@
-/* build: hv/hpet.c hv/bus.c hv/unit.c hv/state.c timevirt/vtimer.c */
+/* build: hv/hpet.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "test/unit/check.h"
 #include "test/unit/board.h"

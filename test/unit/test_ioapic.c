@@ -1,4 +1,4 @@
-/* build: hv/ioapic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c */
+/* build: hv/ioapic.c hv/irq.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The IOAPIC and the routing of wires and messages: what leaves for the LAPICs. */
 #include <stdlib.h>

@@ -252,6 +252,28 @@ static void memory_limit_keeps_what_the_guest_boots_from(void)
 	CHECK(range_of(0x1fffff000));
 }
 
+static void the_disk_is_not_the_guests(void)
+{
+	const struct machine_map *mm = &machine_maps[2];
+	uint64_t all;
+	int n;
+
+	if (!build(mm))
+		return;
+	all = map.ram_bytes;
+	h.disk_base = 0x70000000;
+	h.disk_bytes = 0x3000000;
+	if (!CHECK_EQ(guest_map_build(&map, &h, mm->mtrr, tables_hpa_of(mm)), 0))
+		return;
+	CHECK_EQ(map.ram_bytes, all - h.disk_bytes);
+	CHECK(range_of(0x6ffff000) && !range_of(0x70000000) && !range_of(0x72fff000) &&
+	      range_of(0x73000000));
+	n = guest_map_e820(&map, &h, e820, E820_MAX);
+	for (int i = 0; i < n; i++)
+		CHECK(e820[i].addr >= 0x73000000 || e820[i].addr + e820[i].size <= 0x70000000);
+	CHECK(n > 0);
+}
+
 static void unusable_machines_are_refused(void)
 {
 	fill_handoff(&h, &machine_maps[0]);
@@ -337,6 +359,7 @@ int main(void)
 	RUN(ranges_are_sorted_merged_and_counted);
 	RUN(pci_window_is_free_of_memory);
 	RUN(memory_limit_keeps_what_the_guest_boots_from);
+	RUN(the_disk_is_not_the_guests);
 	RUN(unusable_machines_are_refused);
 	RUN(e820_tells_the_guest_its_ram_and_what_is_taken);
 	RUN(fragmented_maps_lose_reserved_ranges_first);

@@ -1,4 +1,4 @@
-/* build: hv/pic.c hv/bus.c hv/unit.c hv/state.c */
+/* build: hv/pic.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The 8259 pair against its data sheet. */
 #include <stdlib.h>

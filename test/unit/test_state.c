@@ -1,4 +1,4 @@
-/* build: hv/state.c */
+/* build: hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* State images: what is written comes back, and no damage passes. */
 #include <errno.h>

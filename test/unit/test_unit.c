@@ -1,4 +1,4 @@
-/* build: hv/unit.c hv/state.c */
+/* build: hv/unit.c hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Whole-machine operations: order, and images that do not fit the machine. */
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* build: hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/unit.c hv/state.c timevirt/vclock.c timevirt/vtimer.c */
+/* build: hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vclock.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The guest's local APIC against SDM vol. 3, chapter "APIC". */
 #include <errno.h>

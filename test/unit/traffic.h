@@ -37,6 +37,18 @@ static inline void traffic_pic(bool write)
 		(void)bus_io_read(port, size);
 }
 
+/* A virtio disk at 00:01.0. */
+static inline void traffic_virtio(uint64_t bar)
+{
+	unsigned size = 1u << take(1) % 4;
+	uint64_t at = bar + (take(1) % 6 * 0x800 + take(1) % 64) / size * size;
+
+	bus_mmio_write((gpa_t){ECAM_BASE + 0x8010}, 4, bar);
+	bus_mmio_write((gpa_t){ECAM_BASE + 0x8004}, 2, take(1) % 8 | 2);
+	bus_mmio_write((gpa_t){at}, size, take(size));
+	(void)bus_mmio_read((gpa_t){at}, size);
+}
+
 /* HPET and the configuration space of PCI. */
 static inline void traffic_mmio(bool write)
 {

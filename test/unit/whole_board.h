@@ -9,9 +9,12 @@
 #include "arch/x86_64/arch.h"
 #include "hv/bus.h"
 #include "hv/cpuid.h"
+#include "hv/disk.h"
+#include "hv/guest.h"
 #include "hv/machine.h"
 #include "hv/msr.h"
 #include "hv/platform.h"
+#include "hv/vblk.h"
 #include "hv/vcpu_unit.h"
 #include "test/unit/card.h"
 #include "test/unit/lapic_rig.h"
@@ -75,6 +78,43 @@ void node_guest_reset(const char *why)
 void node_guest_poweroff(void)
 {
 	whole_resets++;
+}
+
+/* There is no RAM: no driver gets a queue to work. */
+void *guest_ptr(gpa_t gpa, size_t n)
+{
+	(void)gpa, (void)n;
+	return NULL;
+}
+
+int guest_read(gpa_t gpa, void *buf, size_t n)
+{
+	(void)gpa, (void)buf, (void)n;
+	return -EFAULT;
+}
+
+int guest_write(gpa_t gpa, const void *buf, size_t n)
+{
+	(void)gpa, (void)buf, (void)n;
+	return -EFAULT;
+}
+
+void disk_submit(struct disk_request *r)
+{
+	(void)r;
+	abort();
+}
+
+void disk_wake(void)
+{
+}
+
+void disk_stop(void)
+{
+}
+
+void disk_go(void)
+{
 }
 
 void *pages_alloc(size_t count)
@@ -266,6 +306,7 @@ static void whole_board_devices(void)
 	ports_init();
 	pci_root_init(&whole_map);
 	assert(pci_add(&card) == 0);
+	vblk_init(65536, RIG_CPUS);
 }
 
 /* Once: everything as after power-on, with the vCPUs captured. */

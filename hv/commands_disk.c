@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* disk: the guest's disk and its tree of sealed points. */
+#include <errno.h>
+#include <string.h>
+#include "hv/commands.h"
+#include "hv/console.h"
+#include "hv/disk.h"
+#include "storage/store.h"
+
+struct names {
+	const char *name, *keep;
+};
+
+static int seal(struct store *s, void *arg)
+{
+	return store_seal(s, ((struct names *)arg)->name);
+}
+
+static int rollback(struct store *s, void *arg)
+{
+	return store_rollback(s, ((struct names *)arg)->name);
+}
+
+static int branch(struct store *s, void *arg)
+{
+	const struct names *n = arg;
+
+	return store_branch(s, n->name, n->keep);
+}
+
+static int merge(struct store *s, void *arg)
+{
+	return store_merge(s, ((struct names *)arg)->name);
+}
+
+static int refused(int err, bool json)
+{
+	switch (err) {
+	case -EEXIST:
+		return command_failed(json, "there is a point of that name; disk tree lists them");
+	case -ENOENT:
+		return command_failed(json, "no point of that name; disk tree lists them");
+	case -EINVAL:
+		return command_failed(json, "a name has 1 to %u characters", STORE_NAME_MAX);
+	case -EBUSY:
+		return command_failed(json, "several points are built on it");
+	case -ENOSPC:
+		return command_failed(json, "the disk's room is full: give more with disk_room=");
+	default:
+		return command_failed(json, "the store failed (%d)", err);
+	}
+}
+
+static int change(int (*fn)(struct store *s, void *arg), struct names *n, bool json)
+{
+	int err = disk_do(fn, n);
+
+	if (err)
+		return refused(err, json);
+	out(json ? HEAD "\"ok\":true}\n" : "done\n");
+	return 0;
+}
+
+/* What a kernel has in its cache, and its file systems in memory, is of the disk as it was. */
+static int exchange(int (*fn)(struct store *s, void *arg), struct names *n, bool json)
+{
+	if (disk_in_use())
+		return command_failed(json, "the guest uses the disk: unbind its driver first");
+	return change(fn, n, json);
+}
+
+struct totals {
+	struct store_stats stats;
+	uint64_t sectors;
+};
+
+static int count(struct store *s, void *arg)
+{
+	struct totals *t = arg;
+
+	store_stats(s, &t->stats);
+	t->sectors = store_sectors(s);
+	return 0;
+}
+
+static void show_status(bool json)
+{
+	struct totals t;
+	const struct store_stats *x = &t.stats;
+
+	(void)disk_do(count, &t);
+	if (json)
+		out(HEAD "\"bytes\":%llu,\"in_use\":%s,\"guest_read\":%llu,\"guest_written\":%llu,"
+			 "\"read\":%llu,\"written\":%llu,\"flushes\":%llu,\"free\":%llu,"
+			 "\"live\":%llu,\"dead\":%llu}\n",
+		    (ull)t.sectors * SECTOR_SIZE, disk_in_use() ? "true" : "false",
+		    (ull)x->guest_read, (ull)x->guest_written, (ull)x->dev_read,
+		    (ull)x->dev_written, (ull)x->flushes, (ull)x->free_bytes, (ull)x->live_bytes,
+		    (ull)x->dead_bytes);
+	else
+		out("disk        %llu MiB, %s\n"
+		    "guest       read %llu KiB, wrote %llu KiB\n"
+		    "room        %llu KiB free, %llu KiB live, %llu KiB dead\n",
+		    (ull)t.sectors * SECTOR_SIZE >> 20, disk_in_use() ? "in use" : "not in use",
+		    (ull)x->guest_read >> 10, (ull)x->guest_written >> 10, (ull)x->free_bytes >> 10,
+		    (ull)x->live_bytes >> 10, (ull)x->dead_bytes >> 10);
+}
+
+struct nth {
+	unsigned n;
+	struct store_point point;
+};
+
+static int look(struct store *s, void *arg)
+{
+	struct nth *x = arg;
+
+	return store_point(s, x->n, &x->point);
+}
+
+static void show_point(const struct store_point *p, bool json, bool first)
+{
+	if (!json) {
+		out("  %4u on %-4u %10llu KiB  %s\n", (unsigned)p->id, (unsigned)p->parent,
+		    (ull)p->bytes >> 10, p->open ? "(open)" : p->name);
+		return;
+	}
+	out("%s{\"id\":%u,\"parent\":%u,\"bytes\":%llu,\"open\":%s,\"name\":", first ? "" : ",",
+	    (unsigned)p->id, (unsigned)p->parent, (ull)p->bytes, p->open ? "true" : "false");
+	if (p->open)
+		out("null");
+	else
+		out_json_string(p->name);
+	out("}");
+}
+
+static void show_tree(bool json)
+{
+	struct nth x = {0};
+
+	if (json)
+		out(HEAD "\"points\":[");
+	for (; disk_do(look, &x) == 0; x.n++)
+		show_point(&x.point, json, x.n == 0);
+	if (json)
+		out("]}\n");
+}
+
+int cmd_disk(int argc, char **argv, bool json)
+{
+	struct names n = {argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL};
+	const char *what = argc ? argv[0] : "";
+
+	if (!disk_present())
+		return command_failed(json, "this node has no disk: give it one with disk=");
+	if (argc == 1 && strcmp(what, "status") == 0)
+		show_status(json);
+	else if (argc == 1 && strcmp(what, "tree") == 0)
+		show_tree(json);
+	else if (argc == 2 && strcmp(what, "seal") == 0)
+		return change(seal, &n, json);
+	else if (argc == 2 && strcmp(what, "merge") == 0)
+		return change(merge, &n, json);
+	else if (argc == 2 && strcmp(what, "rollback") == 0)
+		return exchange(rollback, &n, json);
+	else if (argc == 3 && strcmp(what, "branch") == 0)
+		return exchange(branch, &n, json);
+	else
+		return -EINVAL;
+	return 0;
+}

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's disk: a stock driver's view of it, sealed points, and a freeze in the middle of I/O."""
+import json
+
+from cases import case
+from images import golden
+from node import Node, check
+
+SIZE = 8 << 20
+BIND = "/sys/bus/virtio/drivers/virtio_blk"
+
+
+def ask(n, command):
+    answer = n.stasis(command + " --json", timeout=300)
+    return json.loads(answer)
+
+
+def sectors(n):
+    """The disk is as large as its image, and shows its bytes; the driver has interrupts by messages."""
+    check(n.run("cat /sys/block/vda/size") == str(SIZE // 512), "the disk has not the image's size")
+    check(n.run("cat /sys/block/vda/serial") == "stasis-disk", "the disk's serial number")
+    for sector in (0, 12345, SIZE // 512 - 1):
+        text = n.run(f"dd if=/dev/vda bs=512 skip={sector} count=1 2>/dev/null | head -c 16")
+        check(text == f"{sector:08d}" * 2, f"sector {sector} reads {text!r}")
+    check("PCI-MSI" in n.run("grep virtio0-req /proc/interrupts"), "the disk has no MSI-X")
+
+
+def write(n, seed):
+    """Patterns of several sizes all over the disk; their sum as written."""
+    n.run(f"yes {seed} | head -c 70000 >/tmp/pattern")
+    for bs, seek in ((512, 999), (4096, 77), (65536, 20)):
+        n.run(f"dd if=/tmp/pattern of=/dev/vda bs={bs} seek={seek} conv=notrunc,fsync 2>/dev/null")
+
+
+def sum_of(n):
+    n.run("echo 3 >/proc/sys/vm/drop_caches")
+    return n.run("md5sum </dev/vda", timeout=900).split()[0]
+
+
+def unbind(n):
+    n.run(f"echo virtio0 >{BIND}/unbind")
+
+
+def bind(n):
+    n.run(f"echo virtio0 >{BIND}/bind; while [ ! -b /dev/vda ]; do usleep 10000; done")
+
+
+def points(n):
+    return {p["name"]: p for p in ask(n, "disk tree")["points"]}
+
+
+def sealed_points(n):
+    """What was sealed can be had back, and what was written since is in a branch of its own."""
+    write(n, "one")
+    one = sum_of(n)
+    check(ask(n, "disk seal one").get("ok"), "disk seal")
+    check("there is a point" in ask(n, "disk seal one")["error"], "two points of one name")
+    write(n, "two")
+    two = sum_of(n)
+    check(one != two, "what was written is not there")
+    check("unbind" in ask(n, "disk rollback one")["error"], "a disk in use is exchanged")
+    unbind(n)
+    check(not ask(n, "disk status")["in_use"], "the disk is still in use")
+    check("no point" in ask(n, "disk rollback none")["error"], "a point that is not there")
+    check(ask(n, "disk branch one two").get("ok"), "disk branch")
+    bind(n)
+    check(sum_of(n) == one, "after the branch the disk is not what was sealed")
+    tree = points(n)
+    check(set(tree) == {"one", "two", None} and tree["two"]["parent"] == tree["one"]["id"] == tree[None]["parent"], f"the tree is {tree}")
+    write(n, "three")
+    unbind(n)
+    check(ask(n, "disk rollback two").get("ok"), "disk rollback")
+    bind(n)
+    check(sum_of(n) == two, "the other branch is not what was sealed")
+    check(ask(n, "disk merge one").get("ok"), "disk merge")
+    check(set(points(n)) == {"two", None}, "a merged point is still in the tree")
+    check(sum_of(n) == two, "merging changed what a branch shows")
+
+
+def discarded(n):
+    n.run("blkdiscard -o 1048576 -l 1048576 /dev/vda")
+    n.run("dd if=/dev/vda bs=1M skip=1 count=1 2>/dev/null | cmp -n 1048576 - /dev/zero")
+
+
+def roundtrips(n, times):
+    """The machine's state is saved, destroyed and loaded while the disk is at work."""
+    n.run("dd if=/dev/urandom of=/tmp/much bs=1M count=4 2>/dev/null")
+    n.send("for i in 1 2 3; do dd if=/tmp/much of=/dev/vda bs=64k seek=16 oflag=direct; dd if=/dev/vda of=/tmp/back bs=64k skip=16 count=64 iflag=direct; cmp /tmp/much /tmp/back || echo differs; done 2>/dev/null; echo work''ed\r")
+    for _ in range(times):
+        check(ask(n, "selftest roundtrip").get("ok"), "selftest roundtrip with a disk at work")
+    n.expect("work" + "ed", 600)
+    check("differs" not in n.before, "a round trip damaged what was on its way to the disk")
+    n.expect("guest# ")
+    check(not n.run("dmesg | grep -E 'I/O error|needs reset|timeout' || true"), "the guest's driver complains")
+
+
+@case()
+def in_a_boot(log):
+    """Everything that a guest and an operator do with the disk."""
+    with golden(SIZE >> 20) as image, Node(icount=True, log=log, append="quiet", disk=image.name, memory=768) as n:
+        n.boot()
+        sectors(n)
+        sealed_points(n)
+        discarded(n)
+        roundtrips(n, 3)
+
+
+@case()
+def on_vtx(log):
+    """The same driver under VT-x, on two CPUs: a queue for each."""
+    with golden(SIZE >> 20) as image, Node(emu="bochs", cpus=2, log=log, append="quiet", disk=image.name, memory=768) as n:
+        n.boot()
+        check(n.run("ls /sys/block/vda/mq").split() == ["0", "1"], "there is not a queue for each CPU")
+        sectors(n)
+        write(n, "one")
+        n.run("echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda bs=65536 skip=20 count=1 2>/dev/null | cmp -n 65536 - /tmp/pattern")
+        check(ask(n, "disk seal one").get("ok"), "disk seal")
+        check(ask(n, "selftest roundtrip").get("ok"), "selftest roundtrip")
