@@ -50,6 +50,17 @@ static void handle_npf(struct vcpu *v, const struct vmcb *b)
 			  b->exitinfo1 & NPF_FETCH);
 }
 
+/* Let it happen, and look at the new value. TCG takes reserved bits. */
+static void exit_cr8_write(struct vcpu *v, struct svm_vcpu *s)
+{
+	int gpr = svm.nrips ? -1 : svm_mov_to_cr(v);
+
+	if (gpr >= 0 && v->gpr[gpr] > 15)
+		vcpu_inject_gp(v);
+	else
+		s->step = true;
+}
+
 /* DR6 has the reason already; the rest of what a delivery does: DR7.GD, and RF for instruction
  * breakpoints. */
 static void handle_db(struct vcpu *v, struct svm_vcpu *s)
@@ -99,8 +110,8 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_VINTR: /* the window is open: the next entry delivers */
 		svm_set_windows(s, s->windows & ~WINDOW_INTR, 0);
 		return;
-	case VMEXIT_CR8_WRITE: /* let it happen, and look at the new value */
-		s->step = true;
+	case VMEXIT_CR8_WRITE:
+		exit_cr8_write(v, s);
 		return;
 	case VMEXIT_HLT:
 		exit_hlt(v, svm_insn_length(v, OP_HLT, 1));
@@ -158,7 +169,7 @@ void svm_handle_exit(struct vcpu *v)
 	case VMEXIT_INVALID:
 		/* QEMU's TCG also exits so when the guest sets a reserved bit of CR4, which has to
 		 * be a #GP. */
-		if (s->refused < SVM_REFUSED_MAX && svm_at_mov_to_cr(v)) {
+		if (s->refused < SVM_REFUSED_MAX && svm_mov_to_cr(v) >= 0) {
 			s->refused++;
 			vcpu_inject_gp(v);
 			return;

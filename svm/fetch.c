@@ -77,21 +77,24 @@ unsigned svm_insn_length(struct vcpu *v, uint32_t opcode, unsigned n)
 	return ((bytes ^ opcode) & ((1u << 8 * n) - 1)) ? 0 : n;
 }
 
-bool svm_at_mov_to_cr(struct vcpu *v)
+int svm_mov_to_cr(struct vcpu *v)
 {
 	struct svm_vcpu *s = svm_of(v);
 	uint64_t offset = v->rip & PAGE_OFFSET;
 	const uint8_t *code;
+	uint8_t rex = 0;
 
 	if (!(s->vmcb->efer & EFER_LMA) || offset > PAGE_OFFSET + 1 - 4)
-		return false;
+		return -1;
 	code = code_page(s, v->rip);
 	if (!code)
-		return false;
+		return -1;
 	code += offset;
-	if ((code[0] & 0xf0) == 0x40) /* REX */
-		code++;
-	return code[0] == 0x0f && code[1] == 0x22;
+	if ((code[0] & 0xf0) == 0x40)
+		rex = *code++;
+	if (code[0] != 0x0f || code[1] != 0x22)
+		return -1;
+	return (code[2] & 7) | (rex & 1) << 3;
 }
 
 void svm_fetch_flush(struct svm_vcpu *s)

@@ -237,6 +237,8 @@ void svm_prepare_events(struct vcpu *v)
 		prepare_nmi(v, s);
 	if (requested || vlapic_extint(&v->lapic))
 		windows = prepare_intr(v, s, &offer);
+	if (!svm.nrips && !s->step) /* TCG takes reserved bits */
+		windows |= WINDOW_CR8;
 	if (windows != s->windows || offer != s->offered)
 		svm_set_windows(s, windows, offer);
 }

@@ -169,8 +169,8 @@ void svm_clear_shadow(struct vcpu *v);
 /* Length of the instruction at RIP, known to be `opcode` (n bytes, first byte lowest) plus
  * prefixes; 0: not known. */
 unsigned svm_insn_length(struct vcpu *v, uint32_t opcode, unsigned n);
-/* Is the instruction at RIP, in long mode, a MOV to a control register? */
-bool svm_at_mov_to_cr(struct vcpu *v);
+/* The GPR of the MOV to a control register at RIP, in long mode; -1: there is none. */
+int svm_mov_to_cr(struct vcpu *v);
 void svm_fetch_flush(struct svm_vcpu *s);
 
 /* regs.c */

@@ -104,7 +104,7 @@ static void exit_exception(struct vcpu *v, uint64_t qualification)
 		return;
 	}
 	if ((info & INFO_NMI_UNBLOCKED) && !vectoring)
-		vmx_block_nmi(); /* the IRET that unblocked them has faulted */
+		vmx_block_nmi(v); /* the IRET that unblocked them has faulted */
 	switch (vector) {
 	case VECTOR_DB:
 		exit_debug(v, info, qualification);
@@ -140,7 +140,7 @@ static void exit_ept_violation(struct vcpu *v, uint64_t q)
 	bool vectoring = vmx_capture_vectoring(v);
 
 	if ((q & EPT_Q_NMI_UNBLOCKED) && !vectoring)
-		vmx_block_nmi();
+		vmx_block_nmi(v);
 	if (!EPT_Q_LINEAR(q)) { /* MOV to CR that loads the PDPTEs: all-ones are none */
 		vcpu_inject_gp(v);
 	} else if (!EPT_Q_FINAL(q)) {

@@ -47,15 +47,22 @@ bool vmx_capture_vectoring(struct vcpu *v)
 	return true;
 }
 
-void vmx_block_nmi(void)
+uint32_t vmx_interruptibility(struct vcpu *v)
 {
+	uint32_t blocking = vmread32(GUEST_INTERRUPTIBILITY);
+
+	return to_vmx(v)->nmi_open ? blocking & ~BLOCKING_BY_NMI : blocking;
+}
+
+void vmx_block_nmi(struct vcpu *v)
+{
+	to_vmx(v)->nmi_open = false;
 	vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKING_BY_NMI);
 }
 
 bool vmx_nmi_blocked(struct vcpu *v)
 {
-	(void)v;
-	return vmread(GUEST_INTERRUPTIBILITY) & BLOCKING_BY_NMI;
+	return vmx_interruptibility(v) & BLOCKING_BY_NMI;
 }
 
 void vmx_clear_shadow(struct vcpu *v)
@@ -80,7 +87,7 @@ void vmx_step_trap(struct vcpu *v)
 static void enter_with(struct vcpu *v, const struct vcpu_event *e)
 {
 	uint32_t info = e->vector | (uint32_t)e->type << 8 | INFO_VALID;
-	uint64_t blocking = vmread(GUEST_INTERRUPTIBILITY);
+	uint32_t blocking = vmx_interruptibility(v);
 
 	if (e->has_error && (vmread(GUEST_CR0) & CR0_PE)) { /* real mode pushes no error code */
 		info |= INFO_ERROR_VALID;
@@ -95,6 +102,8 @@ static void enter_with(struct vcpu *v, const struct vcpu_event *e)
 	if (vmread(GUEST_ACTIVITY_STATE) != ACTIVITY_ACTIVE)
 		vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
 	to_vmx(v)->deaf = false;
+	if (e->type == EVENT_NMI)
+		to_vmx(v)->nmi_open = false;
 }
 
 static void enter_with_interrupt(struct vcpu *v, uint8_t vector)
@@ -108,7 +117,7 @@ static void enter_with_interrupt(struct vcpu *v, uint8_t vector)
 static bool prepare_nmi(struct vcpu *v, bool injected, uint32_t *windows)
 {
 	static const struct vcpu_event nmi = {.vector = 2, .type = EVENT_NMI};
-	bool now = !injected && vmread(GUEST_INTERRUPTIBILITY) == 0;
+	bool now = !injected && vmx_interruptibility(v) == 0;
 
 	if (now) {
 		v->nmi_pending--;

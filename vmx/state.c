@@ -97,6 +97,7 @@ void vmx_reset(struct vcpu *v)
 	vmwrite(GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
 	x->deaf = false;
+	x->nmi_open = vmx_caps.bochs;
 	x->attention = x->apic_dirty = true;
 	vmx_flush_vpid(v);
 }
@@ -170,7 +171,7 @@ void vmx_save(struct vcpu *v, struct vcpu_state *s)
 		if (live(&live_msrs[i]))
 			*(uint64_t *)((uint8_t *)s + live_msrs[i].offset) = rdmsr(live_msrs[i].msr);
 	s->activity = vmread(GUEST_ACTIVITY_STATE) == ACTIVITY_HLT ? VCPU_HLT : VCPU_ACTIVE;
-	s->interruptibility = vmread32(GUEST_INTERRUPTIBILITY);
+	s->interruptibility = vmx_interruptibility(v);
 	save_event(v, s);
 }
 
@@ -246,6 +247,7 @@ int vmx_load(struct vcpu *v, const struct vcpu_state *s)
 	vmwrite(GUEST_INTERRUPTIBILITY, s->interruptibility);
 	vmwrite(GUEST_ACTIVITY_STATE, s->activity == VCPU_HLT ? ACTIVITY_HLT : ACTIVITY_ACTIVE);
 	load_event(v, s);
+	x->nmi_open = vmx_caps.bochs && !(s->interruptibility & BLOCKING_BY_NMI);
 	x->deaf = vmx_caps.bochs && s->activity == VCPU_HLT && !(s->rflags & RFLAGS_IF);
 	x->attention = x->apic_dirty = true;
 	vmx_flush_vpid(v);

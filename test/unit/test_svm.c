@@ -249,6 +249,30 @@ static void plain_instructions_are_recognized(void)
 	CHECK_EQ(length_at(0x201000), 0);
 }
 
+static void a_mov_to_cr_names_its_register(void)
+{
+	static const struct {
+		uint8_t code[4];
+		int gpr;
+	} insns[] = {
+		{{0x0f, 0x22, 0xe0}, 0},	/* mov cr4, rax */
+		{{0x0f, 0x22, 0xdf}, 7},	/* mov cr3, rdi */
+		{{0x44, 0x0f, 0x22, 0xc3}, 3},	/* mov cr8, rbx */
+		{{0x45, 0x0f, 0x22, 0xc7}, 15}, /* mov cr8, r15 */
+		{{0x0f, 0x20, 0xe0}, -1},	/* mov rax, cr4 */
+		{{0x90, 0x0f, 0x22, 0xe0}, -1},
+	};
+
+	tables_init();
+	for (unsigned i = 0; i < sizeof(insns) / sizeof(insns[0]); i++) {
+		memcpy(&ram[5][0], insns[i].code, sizeof(insns[i].code));
+		vcpu.rip = 0x5000;
+		CHECK_EQ(svm_mov_to_cr(&vcpu), insns[i].gpr);
+	}
+	vcpu.rip = 0x6000; /* not mapped */
+	CHECK_EQ(svm_mov_to_cr(&vcpu), -1);
+}
+
 static void next_rip_is_used_where_there_is_one(void)
 {
 	tables_init();
@@ -286,6 +310,7 @@ int main(void)
 	RUN(segments_survive_both_formats);
 	RUN(control_registers_fault_as_the_processor_does);
 	RUN(plain_instructions_are_recognized);
+	RUN(a_mov_to_cr_names_its_register);
 	RUN(next_rip_is_used_where_there_is_one);
 	RUN(nested_entries_carry_types_by_the_pat);
 	return check_result();

@@ -150,6 +150,20 @@ static void cr8_is_watched_while_an_interrupt_is_requested(void)
 	CHECK(!(vmcb.intercept_cr_write & INTERCEPT_CR8_WRITE));
 }
 
+static void without_next_rip_cr8_is_always_watched(void)
+{
+	restart(-1);
+	svm.nrips = false; /* TCG, which takes reserved bits */
+	svm_prepare_events(&vcpu);
+	CHECK(vmcb.intercept_cr_write & INTERCEPT_CR8_WRITE);
+	sv.step = true; /* the write itself */
+	svm_prepare_events(&vcpu);
+	CHECK(!(vmcb.intercept_cr_write & INTERCEPT_CR8_WRITE));
+	sv.step = false;
+	svm_prepare_events(&vcpu);
+	CHECK(vmcb.intercept_cr_write & INTERCEPT_CR8_WRITE);
+}
+
 static void an_offer_stands_beside_an_injected_exception(void)
 {
 	const struct vcpu_event gp = {.vector = 13, .type = EVENT_EXCEPTION, .has_error = true};
@@ -219,6 +233,7 @@ int main(void)
 	RUN(an_interrupt_is_offered_and_accepted_when_taken);
 	RUN(a_higher_one_takes_its_place);
 	RUN(cr8_is_watched_while_an_interrupt_is_requested);
+	RUN(without_next_rip_cr8_is_always_watched);
 	RUN(an_offer_stands_beside_an_injected_exception);
 	RUN(an_extint_waits_for_its_window_and_goes_first);
 	RUN(without_next_rip_shadows_are_stepped_and_extints_exit);
