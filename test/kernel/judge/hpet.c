@@ -185,7 +185,7 @@ static void wraps_at_32(void)
 {
 	route(0);
 	start(INT_ENB | MODE32, 0x100000000ull - counts(500), counts(700));
-	expect_interrupts(started, 500, 700, 2);
+	expect_interrupts(started, 500, 700, jitter ? 1 : 2); /* two may have become one */
 }
 
 static unsigned times, status;
