@@ -149,7 +149,9 @@ TEST_KERNELS := $(KERNEL_NAMES:%=$(B)/test/%.bzimage)
 KERNEL_FLAGS := -O2 -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -nostdlib -I. -fshort-wchar -DGNU_EFI_USE_MS_ABI \
 	-isystem /usr/include/efi -isystem /usr/include/efi/x86_64
-$(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $(KERNEL_COMMON) test/kernel/kernel.ld test/kernel/kernel.h test/kernel/layout.h | $(STAMP)/packages
+# what the judge's kernel has for the hardware
+KERNEL_MORE_states := $(patsubst %,test/kernel/judge/%,apic.c board.c clock.c cpu2.c irq.c trampoline.S judge.h)
+$(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $$(KERNEL_MORE_$$*) $(KERNEL_COMMON) test/kernel/kernel.ld test/kernel/kernel.h test/kernel/layout.h | $(STAMP)/packages
 	$(SAY) KERNEL $@
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(KERNEL_FLAGS) $(WARN) -static -Wl,-T,test/kernel/kernel.ld -Wl,--build-id=none \

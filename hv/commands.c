@@ -92,9 +92,9 @@ static int cmd_log(int argc, char **argv, bool json)
 
 static void roundtrip_failed(const struct roundtrip_result *r, int err, bool json)
 {
-	const char *what = r->what	   ? r->what
-			   : err == -EBUSY ? "the node is frozen: thaw first"
-					   : "not enough memory";
+	const char *what = r->what	    ? r->what
+			   : err == -ENOMEM ? "not enough memory"
+					    : "a CPU did not park (see log)";
 
 	if (json)
 		out(HEAD "\"ok\":false,\"error\":\"%s\",\"section\":\"%s\"}\n", what, r->section);
@@ -208,7 +208,7 @@ const struct command commands[] = {
 	{"help", "[COMMAND]", "what the commands are", cmd_help},
 	{"status", "", "the node, its guest and its CPUs", cmd_status},
 	{"time", "", "the virtual clock and the TSC", cmd_time},
-	{"freeze", "[--at T|--in D|--on EXIT] [--for D] [--every P [--count N]] | --cancel",
+	{"freeze", "[--at T|[--on EXIT] [--in D]] [--for D] [--every P [--count N]] | --cancel",
 	 "stop the guest's CPUs, clock and devices as one", cmd_freeze},
 	{"thaw", "[--at T|--in D]", "let a frozen guest go on", cmd_thaw},
 	{"freezes", "", "how the latest freezes went", cmd_freezes},
@@ -216,8 +216,8 @@ const struct command commands[] = {
 	{"trace", "on|off|dump [N]", "the latest exits of each CPU", cmd_trace},
 	{"disk", "status|tree | seal|rollback|merge NAME | branch NAME KEEP",
 	 "the guest's disk and its sealed points", cmd_disk},
-	{"selftest", "roundtrip [TIMES]", "freeze, save, destroy, load and thaw the guest's state",
-	 cmd_selftest},
+	{"selftest", "roundtrip [TIMES]",
+	 "freeze, save, destroy, load, thaw; while frozen, in place", cmd_selftest},
 	{"log", "", "the node's log", cmd_log},
 	{"reboot", "", "reset the machine", cmd_reboot},
 	{"poweroff", "", "switch the machine off", cmd_poweroff},

@@ -87,7 +87,7 @@ static int parse(int argc, char **argv, unsigned allowed, bool json, struct opti
 		if (n == COUNT && take_count(o, argv[i], json) != 0)
 			return 1;
 	}
-	return has(o, AT) + has(o, IN) + has(o, ON) > 1 ? -EINVAL : 0;
+	return has(o, AT) + (has(o, IN) || has(o, ON)) > 1 ? -EINVAL : 0;
 }
 
 static uint64_t ns_to_ticks(uint64_t ns)
@@ -136,6 +136,7 @@ static int make_plan(const struct options *o, bool json, struct freeze_plan *p)
 				       o->text[ON]);
 			return 1;
 		}
+		p->after_exit = ns_to_ticks(o->ns[IN]);
 	} else if (when(o, json, &p->at) != 0) {
 		return 1;
 	}
@@ -161,7 +162,7 @@ static void report_plan(const struct freeze_plan *p, bool json)
 	else if (json)
 		out("%llu}\n", (ull)host_ticks_to_ns(p->at));
 	else if (p->at == HOST_NEVER)
-		out("armed: at the next exit of that kind\n");
+		out("armed: on the next exit of that kind\n");
 	else
 		out("armed: at %lluns\n", (ull)host_ticks_to_ns(p->at));
 }

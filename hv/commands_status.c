@@ -62,6 +62,7 @@ static void armed_json(void)
 		out("null");
 	else
 		out("\"%s\"", vcpu_ops->exit_name(stats_reason(p->exit_slot)));
+	number_or_null("in_ns", host_ticks_to_ns(p->after_exit), p->exit_slot != NO_EXIT_SLOT);
 	number_or_null("at_ns", host_ticks_to_ns(p->at), p->at != HOST_NEVER);
 	number_or_null("for_ns", host_ticks_to_ns(p->for_ticks), p->for_ticks != HOST_NEVER);
 	number_or_null("every_ns", host_ticks_to_ns(p->every), p->every);

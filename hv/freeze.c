@@ -119,7 +119,7 @@ void freeze_at_exit(void)
 
 	if (armed == NO_EXIT_SLOT) /* another CPU came first */
 		return;
-	plan.at = node_host_ticks();
+	plan.at = later(node_host_ticks(), plan.after_exit);
 	set_due(plan.at);
 }
 

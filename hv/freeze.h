@@ -24,7 +24,9 @@ struct freeze_plan {
 	uint64_t for_ticks; /* T' - T; HOST_NEVER: until somebody thaws */
 	uint64_t every;	    /* ticks from one T to the next; 0: once */
 	uint64_t left;	    /* freezes to come, of a repeated plan; UINT64_MAX: no end */
-	uint32_t exit_slot; /* at the next exit of this kind (stats_slot) instead of T */
+	uint32_t exit_slot; /* T is `after_exit` ticks after the next exit of this kind (stats_slot)
+			     */
+	uint64_t after_exit;
 };
 #define NO_EXIT_SLOT UINT32_MAX
 

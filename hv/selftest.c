@@ -66,15 +66,17 @@ int selftest_roundtrip(struct roundtrip_result *r)
 {
 	size_t pages = (size_t)unit_count() * IMAGE_PAGES_PER_UNIT;
 	uint8_t *first = pages_alloc(pages), *second = pages_alloc(pages);
+	bool frozen = freeze_state() == NODE_FROZEN;
 	uint64_t start = rdtsc();
 	int err = -ENOMEM;
 
 	*r = (struct roundtrip_result){.units = unit_count()};
 	if (first && second) {
-		err = freeze_now();
+		err = frozen ? 0 : freeze_now();
 		if (err == 0) {
 			err = roundtrip(r, first, second, pages * PAGE_SIZE);
-			thaw_now();
+			if (!frozen)
+				thaw_now();
 		}
 	}
 	if (first)
@@ -82,5 +84,5 @@ int selftest_roundtrip(struct roundtrip_result *r)
 	if (second)
 		pages_free(second, pages);
 	r->frozen_ns = rate_cycles_to_ns(rdtsc() - start, tsc_hz());
-	return err == -EALREADY ? -EBUSY : err;
+	return err;
 }

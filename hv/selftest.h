@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The standing proof that all of the guest's state lives in units: freeze, save everything but RAM,
- * overwrite the live state with garbage, load, compare, thaw. Boot CPU's loop only.
+ * overwrite the live state with garbage, load, compare, thaw. A node that is frozen already stays
+ * so. Boot CPU's loop only.
  */
 #pragma once
 #include <stddef.h>
@@ -15,5 +16,5 @@ struct roundtrip_result {
 	char section[17];   /* where */
 };
 
-int selftest_roundtrip(
-	struct roundtrip_result *r); /* 0; -EBUSY frozen already; -ENOMEM; -EIO: see what */
+int selftest_roundtrip(struct roundtrip_result
+			       *r); /* 0; -ETIMEDOUT: a CPU did not park; -ENOMEM; -EIO: see what */

@@ -52,8 +52,10 @@ void vcpu_request(struct vcpu *v, uint32_t req)
 	vcpu_kick(v);
 }
 
+/* A SIPI that came before is void: INIT waits for the next one. */
 void vcpu_post_init(struct vcpu *v)
 {
+	__atomic_fetch_and(&v->requests, ~(uint32_t)VCPU_REQ_SIPI, __ATOMIC_ACQ_REL);
 	vcpu_request(v, VCPU_REQ_INIT);
 }
 

@@ -207,7 +207,8 @@ static unsigned prepare_intr(struct vcpu *v, struct svm_vcpu *s, uint8_t *offer)
 		return 0;
 	if (!extint && vector < 0)
 		return WINDOW_CR8; /* held back by CR8, or by one in service, whose EOI exits */
-	if (in_shadow(s) && !svm.nrips) { /* TCG forgets the shadow at VMRUN */
+	/* TCG forgets the shadow at VMRUN; but an event to be injected ends it anyway */
+	if (in_shadow(s) && !v->event_pending && !svm.nrips) {
 		s->step = true;
 		return 0;
 	}

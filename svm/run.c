@@ -8,6 +8,8 @@
 static void enter(struct vcpu *v, struct svm_vcpu *s)
 {
 	struct vmcb *b = s->vmcb;
+	bool shadow = (b->interrupt_shadow & INTERRUPT_SHADOW) && !v->event_pending;
+	uint64_t rip = v->rip;
 
 	b->rax = v->gpr[RAX];
 	b->rsp = v->gpr[RSP];
@@ -20,6 +22,9 @@ static void enter(struct vcpu *v, struct svm_vcpu *s)
 	v->gpr[RSP] = b->rsp;
 	v->rip = b->rip;
 	v->rflags = b->rflags;
+	/* TCG forgets the shadow at VMRUN, even if the guest then executes nothing */
+	if (shadow && !svm.nrips && b->exitcode == VMEXIT_INTR && b->rip == rip)
+		b->interrupt_shadow |= INTERRUPT_SHADOW;
 	b->tlb_control = TLB_CONTROL_NONE;
 	b->clean = svm.clean;
 	b->eventinj = 0;

@@ -67,8 +67,11 @@ def standing(n):
     check(early["host_ns"] < late["host_ns"], "the node's clock stands")
     record = ask(n, "freezes")["freezes"][-1]
     check(record["frozen_ns"] is None and record["virtual_ns"] == late["virtual_ns"], f"the last of freezes is {record}")
-    for again in ("freeze", "freeze --in 1s", "freeze --on CPUID", "selftest roundtrip"):
+    for again in ("freeze", "freeze --in 1s", "freeze --on CPUID", "freeze --on CPUID --in 1s"):
         check(re.search("frozen", ask(n, again)["error"]), f"{again} while frozen")
+    check(ask(n, "selftest roundtrip")["ok"], "selftest roundtrip while frozen")
+    after = ask(n, "status")
+    check(after["state"] == "frozen" and after["frozen_ns"] > second["frozen_ns"], f"selftest roundtrip of a frozen node leaves it {after}")
     check(ask(n, "thaw") == {"version": 1, "ok": True, "state": "running"}, "thaw does not thaw")
     status = ask(n, "status")
     check(status["state"] == "running" and status["frozen_ns"] == 0, f"after the thaw the status is {status}")
@@ -115,7 +118,8 @@ def wrong(n):
         ("freeze --in 1s --for 1s --every 2s --count 0", "number from 1"),
         ("freeze --in 1s --for 1s --count 2", "usage"),
         ("freeze --on NOTHING", "exits lists them"),
-        ("freeze --on CPUID --in 1s", "usage"),
+        ("freeze --on CPUID --at 1h", "usage"),
+        ("freeze --on CPUID --in 5", "number with a unit"),
         ("freeze --cancel --in 1s", "usage"),
         ("thaw --for 1s", "usage"),
         ("thaw 1s", "usage"),
@@ -200,7 +204,20 @@ def again_and_again(n):
 
 
 def at_an_exit(n):
-    """--on freezes where the guest caused that exit, whatever case its name is written in."""
+    """--on freezes where the guest caused that exit, whatever case its name is written in, or some time after it."""
+    exits_without_delay(n)
+    ask(n, "freeze --on MONITOR --in 20ms --for 1ms")  # Linux never does
+    armed = ask(n, "status")["armed"]
+    check(armed["on"] == "MONITOR" and armed["in_ns"] == 20 * 10**6 and armed["at_ns"] is None, f"armed is {armed}")
+    ask(n, "freeze --on CPUID --in 20ms --for 1ms")
+    to_guest(n)
+    n.run("/tests/bench cpuid; usleep 100000", timeout=PATIENCE)
+    to_prompt(n)
+    record = ask(n, "freezes")["freezes"][-1]
+    check(record["frozen_ns"] == 10**6 + record["thaw_late_ns"], f"freeze --on CPUID --in 20ms: {record}")
+
+
+def exits_without_delay(n):
     for name in ("CPUID", "cpuid"):
         check(ask(n, f"freeze --on {name}")["state"] == "armed", f"freeze --on {name}")
         to_guest(n)

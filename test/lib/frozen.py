@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The test kernel of test/kernel/states, one scenario after the other, frozen where the harness wants it."""
+import json
+import os
+import re
+
+from node import ESCAPE, STASIS_PROMPT, Failure, Node, check
+from paths import BUILD, INITRD
+
+STATES = os.path.join(BUILD, "test", "states.bzimage")
+# Answers while the guest has not come to the place yet; each takes it some milliseconds.
+POLLS = 300
+
+
+class States(Node):
+    """run(): a scenario as it is; frozen(): with a look at the node while it stands still."""
+
+    def __init__(self, emu, cpus=1, log=None):
+        icount = emu == "qemu" and cpus == 1
+        self.exact = emu == "bochs" or icount
+        append = f"cpus={cpus}" + ("" if self.exact else " jitter=1")
+        super().__init__(emu=emu, cpus=cpus, memory=512, icount=icount, kernel=STATES, initrd=INITRD, append=append, log=log)
+        self.cpus = cpus
+
+    def start(self):
+        self.expect("states ready")
+        self._prompt()
+        self.hz = self.ask("time")["tsc_hz"]
+        self.send(ESCAPE)
+
+    def ticks(self, us):
+        return us * self.hz // 1000000
+
+    def ns(self, ticks):
+        return ticks * 1000000000 // self.hz
+
+    # --- the guest's side ---
+    def _verdict(self, line, timeout=300):
+        self.expect(rf"states {re.escape(line)} (ok|FAIL)([^\r\n]*)[\r\n]", timeout)
+        word, rest = self.child.match.group(1), self.child.match.group(2).strip()
+        check(word == "ok", f"{line}: {rest}")
+        return {key: int(value, 16) for key, value in (pair.split("=") for pair in rest.split())}
+
+    def run_scenario(self, line):
+        """What it says about itself; fails if it does not come out right."""
+        line += f" hz={self.hz}"
+        self.send(line + "\r")
+        return self._verdict(line)
+
+    # --- Stasis' side ---
+    def _prompt(self):
+        self.send(ESCAPE)
+        self.expect(re.escape(STASIS_PROMPT), 120)
+
+    def ask(self, command):
+        """At the prompt."""
+        answer = json.loads(self.stasis_command(command + " --json", 120).splitlines()[-1])
+        check("error" not in answer, f"{command} answers {answer}")
+        return answer
+
+    def _wait_frozen(self, how):
+        for _ in range(POLLS):
+            status = self.ask("status")
+            if status["state"] == "frozen":
+                status["virtual_ticks"] = self.ask("time")["virtual_ticks"]
+                return status
+        self.ask("freeze --cancel")
+        self.send(ESCAPE)
+        raise Failure(f"freeze {how}: the guest never came there")
+
+    def frozen(self, line, how="--on CPUID", roundtrip=False):
+        """The node's status in the freeze, and what the scenario says after it."""
+        line += f" hz={self.hz}"
+        self._prompt()
+        self.ask(f"freeze {how}")
+        self.send(ESCAPE)
+        self.send(line + "\r")
+        self._prompt()
+        status = self._wait_frozen(how)
+        if roundtrip:
+            check(self.ask("selftest roundtrip")["ok"], "selftest roundtrip fails")
+            again = self.ask("status")
+            for before, after in zip(status["cpus"], again["cpus"]):
+                check(all(before[k] == after[k] for k in ("activity", "rip", "blocked", "event")), f"{before} became {after}")
+        self.ask("thaw")
+        self.send(ESCAPE)
+        return status, self._verdict(line)
