@@ -19,7 +19,7 @@ def _run(log, emu, end):
         waited_for = [r"holes: done\s", "triple fault.*type reboot"]
         while waited_for:  # what the node says may overtake what the guest has said
             waited_for.pop(n.expect(waited_for, timeout=300))
-        said = n.transcript.replace("\r", "")
+        said = re.sub(r"\nstasis: [^\n]*\n", "", n.transcript.replace("\r", ""))
         n.send(ESCAPE)
         n.expect(re.escape(STASIS_PROMPT), timeout=120)
         # One report at least; they are limited to some a second.

@@ -83,6 +83,11 @@ static void line_sends(void)
 	}
 }
 
+void irq_window(void)
+{
+	line_sends();
+}
+
 struct vcpu *vcpu_get(unsigned index)
 {
 	(void)index;
