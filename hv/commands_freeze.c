@@ -236,7 +236,10 @@ int cmd_thaw(int argc, char **argv, bool json)
 		    (ull)host_ticks_to_ns(at));
 	else
 		out("frozen until %lluns\n", (ull)host_ticks_to_ns(at));
-	thaw_at(at);
+	if (o.given)
+		thaw_at(at);
+	else
+		thaw_now();
 	return 0;
 }
 
