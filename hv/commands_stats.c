@@ -27,6 +27,33 @@ static void exits_of(const struct vcpu *v, bool json, bool *first)
 	}
 }
 
+/* How long the guest was kept waiting at once. */
+static void longest(bool json)
+{
+	if (json)
+		out("],\"longest\":[");
+	for (unsigned i = 0; i < vcpu_count(); i++) {
+		const struct vcpu_stats *s = vcpu_get(i)->stats;
+		const char *reason = vcpu_ops->exit_name(stats_reason(s->longest.reason));
+		bool console = s->longest.served & VCPU_REQ_CONSOLE;
+
+		if (json)
+			out("%s{\"cpu\":%u,\"ticks\":%llu,\"reason\":\"%s\",\"console\":%s}",
+			    i ? "," : "", i, (ull)s->longest.ticks, reason,
+			    console ? "true" : "false");
+		else
+			out("%3u  at most %llu ticks at once, at %s%s\n", i,
+			    (ull)s->longest.ticks, reason, console ? ", for the console" : "");
+	}
+}
+
+static void reset(struct vcpu_stats *s)
+{
+	memset(s->count, 0, sizeof(s->count));
+	memset(s->ticks, 0, sizeof(s->ticks));
+	memset(&s->longest, 0, sizeof(s->longest));
+}
+
 int cmd_exits(int argc, char **argv, bool json)
 {
 	bool first = true;
@@ -34,10 +61,8 @@ int cmd_exits(int argc, char **argv, bool json)
 	if (argc > 1 || (argc == 1 && strcmp(argv[0], "reset") != 0))
 		return -EINVAL;
 	if (argc == 1) {
-		for (unsigned i = 0; i < vcpu_count(); i++) {
-			memset(vcpu_get(i)->stats->count, 0, sizeof(vcpu_get(i)->stats->count));
-			memset(vcpu_get(i)->stats->ticks, 0, sizeof(vcpu_get(i)->stats->ticks));
-		}
+		for (unsigned i = 0; i < vcpu_count(); i++)
+			reset(vcpu_get(i)->stats);
 		if (json)
 			out(HEAD "\"reset\":true}\n");
 		return 0;
@@ -48,6 +73,7 @@ int cmd_exits(int argc, char **argv, bool json)
 	    (ull)node_now().v);
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		exits_of(vcpu_get(i), json, &first);
+	longest(json);
 	if (json)
 		out("]}\n");
 	return 0;

@@ -10,6 +10,7 @@
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
+#include "storage/fiber.h"
 
 #define RX_SIZE	   16384 /* powers of two */
 #define INPUT_SIZE 131072
@@ -40,6 +41,15 @@ static uint32_t mode = BOOT;		  /* enum mode, atomic; changed by the boot CPU on
 static bool want_tx_room;		  /* atomic mark for the boot CPU's loop */
 static bool want_redraw;		  /* the same */
 static struct lineedit editor;
+
+/* A command runs in a fiber, a slice at a time: the guest's CPU is not its own. Boot CPU only. */
+#define COMMAND_STACK 32768
+#define SLICE_US      20
+#define PAUSE_US      1000 /* the guest's, from slice to slice; while frozen as short as a slice */
+static struct fiber_sched *command_fiber;
+static bool command_busy;
+static uint64_t slice_end;	    /* host tick */
+static uint64_t next_slice = HOST_NEVER; /* the same */
 
 static uint32_t ring_used(const struct ring *r)
 {
@@ -79,8 +89,8 @@ static void ask_loop(void)
 	vcpu_request(vcpu_get(0), VCPU_REQ_CONSOLE);
 }
 
-/* All of it, waiting for the line where needed. Before the UART's interrupt is on, uart_write polls
- * by itself. */
+/* All of it, waiting for the line where needed: a command lets the guest go on meanwhile. Before
+ * the UART's interrupt is on, uart_write polls by itself. */
 static void write_all(const char *s, size_t n)
 {
 	while (n) {
@@ -88,7 +98,9 @@ static void write_all(const char *s, size_t n)
 
 		s += done;
 		n -= done;
-		if (n && current() != BOOT)
+		if (n && fiber_self())
+			fiber_yield();
+		else if (n && current() != BOOT)
 			irq_window();
 	}
 }
@@ -109,6 +121,8 @@ void out(const char *f, ...)
 		write_all("\r\n", 2);
 	}
 	write_all(p, (size_t)(buf + n - p));
+	if (fiber_self() && node_host_ticks() >= slice_end)
+		fiber_yield();
 }
 
 /* One write, so that lines of several CPUs don't mix. */
@@ -215,12 +229,41 @@ static void enter_prompt(void)
 	lineedit_start(&editor);
 }
 
+static uint64_t ticks(uint64_t us)
+{
+	return tsc_hz() / 1000000 * us;
+}
+
+static void command(void *line)
+{
+	command_run(line);
+	command_busy = false;
+}
+
+static void run_slice(void)
+{
+	slice_end = node_host_ticks() + ticks(SLICE_US);
+	fiber_run(command_fiber, 1);
+	if (command_busy) {
+		next_slice = node_host_ticks() +
+			     ticks(freeze_state() == NODE_RUNNING ? PAUSE_US : SLICE_US);
+		return;
+	}
+	next_slice = HOST_NEVER;
+	lineedit_start(&editor);
+}
+
+uint64_t console_due(void)
+{
+	return next_slice;
+}
+
 static void prompt_byte(uint8_t c)
 {
-	if (!lineedit_feed(&editor, c))
+	if (!lineedit_feed(&editor, c) || fiber_start(command_fiber, command, editor.line) != 0)
 		return;
-	command_run(editor.line);
-	lineedit_start(&editor);
+	command_busy = true;
+	run_slice();
 }
 
 /* --- what is typed --- */
@@ -251,7 +294,7 @@ static void keep_for_guest(uint8_t c)
 
 static void take_input(void)
 {
-	while (rx.head != rx.tail) {
+	while (rx.head != rx.tail && !command_busy) {
 		uint8_t c = rx.buf[rx.tail++ & (rx.size - 1)];
 
 		if (c == CONSOLE_ESCAPE && current() == PROMPT)
@@ -290,7 +333,9 @@ bool console_waiting(void)
 
 void console_poll(void)
 {
-	if (rx.head != rx.tail)
+	if (node_host_ticks() >= next_slice)
+		run_slice();
+	if (rx.head != rx.tail && !command_busy)
 		take_input();
 	if (input.head != input.tail)
 		feed_guest();
@@ -321,6 +366,8 @@ void console_init(void)
 	editor.prompt = "stasis> ";
 	editor.emit = write_all;
 	editor.complete = command_complete;
+	command_fiber = fiber_sched_create(1, COMMAND_STACK);
+	ASSERT(command_fiber);
 	uart_irq_enable(rx_byte, line_low);
 }
 

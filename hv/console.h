@@ -10,6 +10,9 @@
  * half full, the sender is asked to wait by RTS; when it is full, more is dropped and counted, for
  * Ctrl-] must always get through.
  *
+ * A command runs in slices of at most 20 us and the time of one more out(), with 1 ms for the guest in between; what is
+ * typed meanwhile waits.
+ *
  * Context: console_poll, out and console_flush on the boot CPU's loop; console_log from any CPU;
  * guest calls (hv/platform.h) with platform_lock held.
  */
@@ -24,6 +27,8 @@ void console_init(void);       /* boot: takes the UART's interrupt */
 void console_guest_mode(void); /* the boot log ends, the guest's console begins */
 void console_poll(void);
 bool console_waiting(void); /* console_poll would have something to do */
+/* Host tick at which console_poll has to be called for the next slice; HOST_NEVER. Boot CPU. */
+uint64_t console_due(void);
 void console_log(const char *line, bool always);
 void console_flush(void); /* the end: show what is kept of the guest's output */
 struct console_counts {
@@ -32,5 +37,6 @@ struct console_counts {
 	uint64_t overruns;		      /* of the physical port */
 };
 void console_counts(struct console_counts *c);
-/* A command's output; waits for room on the line (boot CPU, bounded by the port's speed). */
+/* A command's output, at whose end it may let the guest go on; waits for room on the line (boot CPU,
+ * bounded by the port's speed). No lock held. */
 __attribute__((format(printf, 1, 2))) void out(const char *f, ...);

@@ -299,7 +299,9 @@ static void wait_frozen(struct vcpu *v)
 		if (node_host_ticks() >= wake_up_at()) {
 			start_node(v);
 		} else if (!vcpu_serve_boot_cpu(v)) {
-			lapic_timer_arm(wake_up_at());
+			uint64_t at = wake_up_at(), console = console_due();
+
+			lapic_timer_arm(console < at ? console : at);
 			halt_once();
 		}
 	}

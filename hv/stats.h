@@ -23,10 +23,18 @@ struct trace_entry {
 };
 
 struct vcpu_stats {
-	uint64_t begin;	 /* host tick of the exit being handled */
+	uint64_t begin;	 /* host tick since which the guest does not run */
 	uint32_t reason; /* slot of `count` */
 	bool tracing;
 	uint32_t head; /* next trace entry */
+	/* The longest absence from a guest that wanted to run: from an exit (or the end of a HLT or
+	 * of a freeze) to the next entry. */
+	struct {
+		uint64_t ticks;
+		uint32_t reason; /* slot of the exit */
+		uint32_t served; /* requests meanwhile */
+	} longest;
+	uint32_t served; /* since `begin` */
 	uint64_t count[STATS_REASONS];
 	uint64_t ticks[STATS_REASONS];
 	struct trace_entry trace[TRACE_ENTRIES];
@@ -54,6 +62,7 @@ static inline void vcpu_exit_begin(const struct vcpu *v, unsigned reason, uint64
 	struct trace_entry *t = &s->trace[s->head & (TRACE_ENTRIES - 1)];
 
 	s->begin = rdtsc();
+	s->served = 0;
 	s->reason = stats_slot(reason);
 	/* written even with tracing off, where the head stays: cheaper than to ask */
 	t->tsc = s->begin;
@@ -73,4 +82,24 @@ static inline void vcpu_exit_end(const struct vcpu *v)
 	s->head += s->tracing;
 	if (__builtin_expect(s->reason == __atomic_load_n(&freeze_exit_slot, __ATOMIC_RELAXED), 0))
 		freeze_at_exit();
+}
+
+/* In the loop: the guest had nothing to do, or its time stood, until now. */
+static inline void stats_rested(const struct vcpu *v)
+{
+	v->stats->begin = rdtsc();
+	v->stats->served = 0;
+}
+
+/* The guest goes on. */
+static inline void stats_enter(const struct vcpu *v, uint64_t now)
+{
+	struct vcpu_stats *s = v->stats;
+
+	/* `now` may be older than stats_rested */
+	if (__builtin_expect((int64_t)(now - s->begin) <= (int64_t)s->longest.ticks, 1))
+		return;
+	s->longest.ticks = now - s->begin;
+	s->longest.reason = s->reason;
+	s->longest.served = s->served;
 }

@@ -142,6 +142,8 @@ bool vcpu_serve_boot_cpu(struct vcpu *v)
 	uint32_t req =
 		__atomic_fetch_and(&v->requests, ~(uint32_t)BOOT_CPU_REQUESTS, __ATOMIC_ACQ_REL);
 
+	if (node_host_ticks() >= console_due())
+		req |= VCPU_REQ_CONSOLE;
 	serve_boot_cpu(req);
 	return req & BOOT_CPU_REQUESTS;
 }
@@ -150,6 +152,7 @@ static void serve_requests(struct vcpu *v)
 {
 	uint32_t req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL);
 
+	v->stats->served |= req;
 	serve_boot_cpu(req);
 	if (req & VCPU_REQ_STOP)
 		node_cpu_stop();
@@ -177,6 +180,8 @@ static uint64_t host_deadline(struct vcpu *v)
 	if (next.v != v->deadline_ns.v || v->deadline_epoch != node_clock.started) {
 		uint64_t host = vclock_host_deadline(&node_clock, next);
 
+		if (v->deadline_epoch != node_clock.started) /* time stood meanwhile */
+			stats_rested(v);
 		v->deadline_ns = next;
 		v->deadline_epoch = node_clock.started;
 		v->deadline_host = host == UINT64_MAX ? host : host - (uint64_t)v->cpu->tsc_skew;
@@ -226,9 +231,15 @@ void vcpu_loop(struct vcpu *v)
 {
 	for (;;) {
 		uint64_t freeze = freeze_deadline(v), now = rdtsc(), deadline;
+		uint64_t console = v->index == 0 ? console_due() : HOST_NEVER;
 
 		if (now >= freeze) {
 			freeze_park(v);
+			continue;
+		}
+		if (now >= console) {
+			v->stats->served |= VCPU_REQ_CONSOLE;
+			console_poll();
 			continue;
 		}
 		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE)) {
@@ -239,13 +250,20 @@ void vcpu_loop(struct vcpu *v)
 		if (now >= deadline) {
 			vtimerq_run(&v->cpu->timers, node_now());
 			deadline = host_deadline(v);
+			now = rdtsc();
 		}
 		if (v->activity == VCPU_SHUTDOWN || freeze < deadline)
 			deadline = freeze; /* a vCPU shut down has no more timers */
 		if (v->index == 0)
 			deadline = serve_disk(v, now, deadline);
-		if (v->activity == VCPU_ACTIVE || !idle(v, deadline))
-			vcpu_ops->run(v, deadline);
+		if (console < deadline)
+			deadline = console;
+		if (v->activity != VCPU_ACTIVE && idle(v, deadline)) {
+			stats_rested(v);
+			continue;
+		}
+		stats_enter(v, now);
+		vcpu_ops->run(v, deadline);
 	}
 }
 

@@ -1,7 +1,8 @@
-/* build: hv/console.c hv/lineedit.c */
+/* build: hv/console.c hv/lineedit.c storage/fiber.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The console against a UART and a guest that the test plays. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/spinlock.h"
 #include "hv/command.h"
@@ -11,10 +12,13 @@
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
+#include "storage/fiber.h"
 #include "test/unit/check.h"
 
 #define UART_RING  262144u
 #define GUEST_FIFO 16
+#define HZ	   1000000000ull
+#define US	   1000ull /* host ticks */
 
 struct spinlock platform_lock;
 
@@ -33,7 +37,13 @@ static struct {
 	unsigned commands, errors;
 	bool running;
 	char command[LINE_SIZE];
+	uint64_t now;
+	unsigned lines; /* that the next command prints, each in LINE_US */
+	unsigned slices;
+	uint64_t longest_slice;
 } t;
+
+#define LINE_US 5
 
 static bool (*rx)(uint8_t byte);
 static void (*drained)(void);
@@ -101,6 +111,27 @@ void vcpu_request(struct vcpu *v, uint32_t req)
 	t.requested = true;
 }
 
+void panic(const char *f, ...)
+{
+	(void)f;
+	abort();
+}
+
+uint64_t tsc_hz(void)
+{
+	return HZ;
+}
+
+uint64_t node_host_ticks(void)
+{
+	return t.now;
+}
+
+void fiber_overflow(void)
+{
+	abort();
+}
+
 enum freeze_state freeze_state(void)
 {
 	return t.state;
@@ -130,6 +161,10 @@ void command_run(char *line)
 	t.running = true;
 	t.commands++;
 	(void)snprintf(t.command, sizeof(t.command), "%s", line);
+	for (unsigned i = 0, n = t.lines; i < n; i++) {
+		t.now += LINE_US * US;
+		out("line %u\n", i);
+	}
 	t.running = false;
 }
 
@@ -161,6 +196,20 @@ static void loop(void)
 	while (t.requested) {
 		t.requested = false;
 		console_poll();
+	}
+}
+
+/* The boot CPU's loop until no command runs. */
+static void finish_command(void)
+{
+	while (console_due() != HOST_NEVER) {
+		uint64_t begin;
+
+		t.now = begin = console_due();
+		console_poll();
+		t.slices++;
+		if (t.now - begin > t.longest_slice)
+			t.longest_slice = t.now - begin;
 	}
 }
 
@@ -206,7 +255,8 @@ static void restart(void)
 	line_sends();
 	memset(t.out, 0, sizeof(t.out));
 	t.out_len = t.sent = t.typed_len = 0;
-	t.commands = t.tx_room = t.errors = 0;
+	t.commands = t.tx_room = t.errors = t.lines = t.slices = 0;
+	t.longest_slice = 0;
 	t.requested = false;
 }
 
@@ -407,6 +457,48 @@ static void log_lines_leave_the_guest_alone_unless_they_must(void)
 	type("\x1d");
 }
 
+static void a_long_command_leaves_the_guest_its_cpu(void)
+{
+	restart();
+	t.lines = 1000;
+	type("\x1dlong\r");
+	CHECK_EQ(console_due(), t.now + 1000 * US);
+	type("next\r"); /* waits */
+	console_poll();	/* it is not time for a slice */
+	CHECK_EQ(t.commands, 1);
+	CHECK(t.running && !shown("line 10\r\n"));
+	t.lines = 0;
+	t.slices = 0;
+	finish_command();
+	CHECK_EQ(t.commands, 2);
+	CHECK_STR(t.command, "next");
+	CHECK(shown("line 999\r\n\rstasis> \x1b[Knext"));
+	CHECK_EQ(t.longest_slice, 20 * US);
+	CHECK_EQ(t.slices, 1000 * LINE_US / 20); /* the first was begun by Enter */
+	type("\x1d");
+}
+
+/* More than fits into the UART's ring. */
+static void a_command_waits_for_the_line(void)
+{
+	restart();
+	t.lines = 30000;
+	t.state = NODE_FROZEN; /* nobody needs the CPU */
+	type("\x1dlong\r");
+	CHECK_EQ(console_due(), t.now + 20 * US);
+	for (unsigned i = 0; i < 30000 && console_due() != HOST_NEVER; i++) {
+		t.now = console_due();
+		console_poll();
+	}
+	CHECK_EQ(uart_waiting(), UART_RING);
+	CHECK(t.running);
+	line_sends();
+	finish_command();
+	CHECK(!t.running && shown("line 29999\r\n\rstasis> "));
+	t.state = NODE_RUNNING;
+	type("\x1d");
+}
+
 static void the_end_shows_what_is_left(void)
 {
 	restart();
@@ -432,6 +524,8 @@ int main(void)
 	RUN(too_much_output_costs_the_oldest);
 	RUN(a_slow_line_holds_the_guest_up);
 	RUN(log_lines_leave_the_guest_alone_unless_they_must);
+	RUN(a_long_command_leaves_the_guest_its_cpu);
+	RUN(a_command_waits_for_the_line);
 	RUN(the_end_shows_what_is_left);
 	return check_result();
 }

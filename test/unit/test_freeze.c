@@ -104,6 +104,11 @@ bool vcpu_serve_boot_cpu(struct vcpu *v)
 	return false;
 }
 
+uint64_t console_due(void)
+{
+	return HOST_NEVER;
+}
+
 bool console_waiting(void)
 {
 	return waiting;
