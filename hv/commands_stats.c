@@ -42,8 +42,8 @@ static void longest(bool json)
 			    i ? "," : "", i, (ull)s->longest.ticks, reason,
 			    console ? "true" : "false");
 		else
-			out("%3u  at most %llu ticks at once, at %s%s\n", i,
-			    (ull)s->longest.ticks, reason, console ? ", for the console" : "");
+			out("%3u  at most %llu ticks at once, at %s%s\n", i, (ull)s->longest.ticks,
+			    reason, console ? ", for the console" : "");
 	}
 }
 
@@ -103,6 +103,18 @@ static void print_entry_json(const struct vcpu *v, const struct trace_entry *t)
 
 #define TRACE_DUMP_DEFAULT 32
 
+/* What comes while this is printed would take the place of what is to be printed. */
+static void dump(unsigned entries, bool json)
+{
+	bool tracing = vcpu_get(0)->stats->tracing;
+
+	set_tracing(false);
+	trace_first = true;
+	for (unsigned i = 0; i < vcpu_count(); i++)
+		trace_dump(vcpu_get(i), entries, json ? print_entry_json : print_entry);
+	set_tracing(tracing);
+}
+
 int cmd_trace(int argc, char **argv, bool json)
 {
 	unsigned entries = TRACE_DUMP_DEFAULT;
@@ -123,9 +135,7 @@ int cmd_trace(int argc, char **argv, bool json)
 	}
 	if (json)
 		out(HEAD "\"trace\":[");
-	trace_first = true;
-	for (unsigned i = 0; i < vcpu_count(); i++)
-		trace_dump(vcpu_get(i), entries, json ? print_entry_json : print_entry);
+	dump(entries, json);
 	if (json)
 		out("]}\n");
 	return 0;

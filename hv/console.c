@@ -48,7 +48,7 @@ static struct lineedit editor;
 #define PAUSE_US      1000 /* the guest's, from slice to slice; while frozen as short as a slice */
 static struct fiber_sched *command_fiber;
 static bool command_busy;
-static uint64_t slice_end;	    /* host tick */
+static uint64_t slice_end;		 /* host tick */
 static uint64_t next_slice = HOST_NEVER; /* the same */
 
 static uint32_t ring_used(const struct ring *r)

@@ -10,8 +10,8 @@
  * half full, the sender is asked to wait by RTS; when it is full, more is dropped and counted, for
  * Ctrl-] must always get through.
  *
- * A command runs in slices of at most 20 us and the time of one more out(), with 1 ms for the guest in between; what is
- * typed meanwhile waits.
+ * A command runs in slices of 20 us and the time of one more out(), with 1 ms for the guest in
+ * between; what is typed meanwhile waits.
  *
  * Context: console_poll, out and console_flush on the boot CPU's loop; console_log from any CPU;
  * guest calls (hv/platform.h) with platform_lock held.
@@ -37,6 +37,6 @@ struct console_counts {
 	uint64_t overruns;		      /* of the physical port */
 };
 void console_counts(struct console_counts *c);
-/* A command's output, at whose end it may let the guest go on; waits for room on the line (boot CPU,
- * bounded by the port's speed). No lock held. */
+/* A command's output, at whose end it may let the guest go on; waits for room on the line (boot
+ * CPU, bounded by the port's speed). No lock held. */
 __attribute__((format(printf, 1, 2))) void out(const char *f, ...);

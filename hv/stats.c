@@ -5,10 +5,10 @@ void trace_dump(const struct vcpu *v, unsigned entries,
 		void (*print)(const struct vcpu *v, const struct trace_entry *t))
 {
 	const struct vcpu_stats *s = v->stats;
-	uint32_t have = s->head < TRACE_ENTRIES ? s->head : TRACE_ENTRIES;
+	uint32_t head = s->head, have = head < TRACE_ENTRIES ? head : TRACE_ENTRIES;
 
 	if (entries > have)
 		entries = have;
-	for (uint32_t i = s->head - entries; i != s->head; i++)
+	for (uint32_t i = head - entries; i != head; i++)
 		print(v, &s->trace[i & (TRACE_ENTRIES - 1)]);
 }

@@ -265,42 +265,26 @@ static bool rtc_interrupt(const char *what, unsigned long *count)
 	return true;
 }
 
-static void sleep_until(int64_t raw)
-{
-	while (!watch_over && raw_ns() < raw) {
-		int64_t left = raw - raw_ns();
-		struct timespec t =
-			ns_timespec(left < LOOK_MS * NS_PER_MS ? left : LOOK_MS * NS_PER_MS);
-
-		if (left > 0)
-			nanosleep(&t, NULL);
-	}
-}
-
-#define BEFORE_EDGE_NS (4 * NS_PER_MS)
-
-/* When the next second begins, to about a millisecond, and which one it is. Looks at the RTC only
- * when it is near: each look makes the CPU wait for a slow device. */
+/* When the next second begins, and which one it is. By interrupt: whoever reads the RTC shortly
+ * before keeps the CPU for a millisecond or more, until the RTC has been updated. */
 static int64_t next_edge(int64_t *second)
 {
-	static int64_t known; /* a moment at which a second began */
-	struct timespec pause = ns_timespec(NS_PER_MS);
-	int64_t before, now, raw = raw_ns();
+	unsigned long count;
+	int64_t raw;
 
-	if (known)
-		sleep_until(raw + NS_PER_SEC - (raw - known) % NS_PER_SEC - BEFORE_EDGE_NS);
-	before = rtc_ns();
-	do {
-		nanosleep(&pause, NULL);
-		raw = raw_ns();
-		now = rtc_ns();
-		steps_read(&rtc_steps, now);
-	} while (now == before && !watch_over);
-	*second = now;
-	if (now != before) {
-		drift_add(&rtc_edge, raw, now);
-		known = raw;
+	if (ioctl(rtc, RTC_UIE_ON, 0))
+		watch_fail("no RTC update interrupts");
+	steps_pause(&rtc_steps);
+	steps_read(&rtc_steps, rtc_ns());
+	if (!rtc_interrupt("no RTC update interrupt", &count)) {
+		ioctl(rtc, RTC_UIE_OFF, 0);
+		return 0;
 	}
+	raw = raw_ns();
+	*second = rtc_ns();
+	steps_read(&rtc_steps, *second);
+	drift_add(&rtc_edge, raw, *second);
+	ioctl(rtc, RTC_UIE_OFF, 0);
 	return raw;
 }
 
@@ -343,11 +327,15 @@ static void watch_periodic(void)
 static void watch_alarm(void)
 {
 	struct rtc_wkalrm alarm = {.enabled = 1};
-	int64_t second, edge = next_edge(&second), at = second + 2 * NS_PER_SEC, now, raw;
-	time_t seconds = at / NS_PER_SEC;
+	int64_t second, edge = next_edge(&second), at, now, raw;
 	unsigned long count;
+	time_t seconds;
 	struct tm tm;
 
+	if (!edge)
+		return;
+	at = second + 2 * NS_PER_SEC;
+	seconds = at / NS_PER_SEC;
 	gmtime_r(&seconds, &tm);
 	alarm.time = (struct rtc_time){.tm_sec = tm.tm_sec,
 				       .tm_min = tm.tm_min,

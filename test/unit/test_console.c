@@ -464,7 +464,7 @@ static void a_long_command_leaves_the_guest_its_cpu(void)
 	type("\x1dlong\r");
 	CHECK_EQ(console_due(), t.now + 1000 * US);
 	type("next\r"); /* waits */
-	console_poll();	/* it is not time for a slice */
+	console_poll(); /* it is not time for a slice */
 	CHECK_EQ(t.commands, 1);
 	CHECK(t.running && !shown("line 10\r\n"));
 	t.lines = 0;
