@@ -42,6 +42,8 @@ static int refused(int err, bool json)
 		return command_failed(json, "no point of that name; disk tree lists them");
 	case -EINVAL:
 		return command_failed(json, "a name has 1 to %u characters", STORE_NAME_MAX);
+	case -ETXTBSY: /* a kernel's cache and file systems are of the disk as it was */
+		return command_failed(json, "the guest uses the disk: unbind its driver first");
 	case -EBUSY:
 		return command_failed(json, "several points are built on it");
 	case -ENOSPC:
@@ -51,22 +53,12 @@ static int refused(int err, bool json)
 	}
 }
 
-static int change(int (*fn)(struct store *s, void *arg), struct names *n, bool json)
+static int report(int err, bool json)
 {
-	int err = disk_do(fn, n);
-
 	if (err)
 		return refused(err, json);
 	out(json ? HEAD "\"ok\":true}\n" : "done\n");
 	return 0;
-}
-
-/* What a kernel has in its cache, and its file systems in memory, is of the disk as it was. */
-static int exchange(int (*fn)(struct store *s, void *arg), struct names *n, bool json)
-{
-	if (disk_in_use())
-		return command_failed(json, "the guest uses the disk: unbind its driver first");
-	return change(fn, n, json);
 }
 
 struct totals {
@@ -158,13 +150,13 @@ int cmd_disk(int argc, char **argv, bool json)
 	else if (argc == 1 && strcmp(what, "tree") == 0)
 		show_tree(json);
 	else if (argc == 2 && strcmp(what, "seal") == 0)
-		return change(seal, &n, json);
+		return report(disk_do(seal, &n), json);
 	else if (argc == 2 && strcmp(what, "merge") == 0)
-		return change(merge, &n, json);
+		return report(disk_do(merge, &n), json);
 	else if (argc == 2 && strcmp(what, "rollback") == 0)
-		return exchange(rollback, &n, json);
+		return report(disk_exchange(rollback, &n), json);
 	else if (argc == 3 && strcmp(what, "branch") == 0)
-		return exchange(branch, &n, json);
+		return report(disk_exchange(branch, &n), json);
 	else
 		return -EINVAL;
 	return 0;

@@ -105,6 +105,12 @@ static void write_all(const char *s, size_t n)
 	}
 }
 
+void command_pause(void)
+{
+	if (fiber_self() && node_host_ticks() >= slice_end)
+		fiber_yield();
+}
+
 void out(const char *f, ...)
 {
 	char buf[OUT_MAX], *p = buf;
@@ -121,8 +127,7 @@ void out(const char *f, ...)
 		write_all("\r\n", 2);
 	}
 	write_all(p, (size_t)(buf + n - p));
-	if (fiber_self() && node_host_ticks() >= slice_end)
-		fiber_yield();
+	command_pause();
 }
 
 /* One write, so that lines of several CPUs don't mix. */
@@ -366,8 +371,7 @@ void console_init(void)
 	editor.prompt = "stasis> ";
 	editor.emit = write_all;
 	editor.complete = command_complete;
-	command_fiber = fiber_sched_create(1, COMMAND_STACK);
-	ASSERT(command_fiber);
+	command_fiber = fiber_sched_create_from(heap_alloc, 1, COMMAND_STACK);
 	uart_irq_enable(rx_byte, line_low);
 }
 

@@ -40,3 +40,5 @@ void console_counts(struct console_counts *c);
 /* A command's output, at whose end it may let the guest go on; waits for room on the line (boot
  * CPU, bounded by the port's speed). No lock held. */
 __attribute__((format(printf, 1, 2))) void out(const char *f, ...);
+/* In a command's long work: lets the guest go on if the slice is over. No lock held. */
+void command_pause(void);

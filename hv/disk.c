@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arch/x86_64/arch.h"
+#include "hv/console.h"
 #include "hv/disk_memory.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
@@ -25,6 +26,7 @@ static struct store *store;
 static uint64_t due = UINT64_MAX; /* atomic */
 static unsigned working;	  /* requests in fibers */
 static bool stopping;
+static bool exchanging; /* a driver that comes now waits for its first answer */
 
 __attribute__((noreturn)) void fiber_overflow(void)
 {
@@ -127,7 +129,8 @@ void disk_work(bool guest_runs)
 	bool more = true;
 
 	__atomic_store_n(&due, UINT64_MAX, __ATOMIC_SEQ_CST);
-	vblk_poll();
+	if (!exchanging)
+		vblk_poll();
 	do {
 		more = step();
 		spent = rdtsc() - begin;
@@ -172,9 +175,24 @@ int disk_do(int (*fn)(struct store *s, void *arg), void *arg)
 
 	if (fiber_start(sched, job_fiber, &j) != 0)
 		return -EAGAIN;
-	while (!j.done)
+	while (!j.done) {
 		(void)step();
+		command_pause();
+	}
 	return j.result;
+}
+
+int disk_exchange(int (*fn)(struct store *s, void *arg), void *arg)
+{
+	int err;
+
+	if (vblk_driven())
+		return -ETXTBSY;
+	exchanging = true;
+	err = disk_do(fn, arg);
+	exchanging = false;
+	disk_wake();
+	return err;
 }
 
 bool disk_present(void)

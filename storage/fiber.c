@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -107,29 +108,46 @@ static void first(void)
 	__builtin_unreachable();
 }
 
-struct fiber_sched *fiber_sched_create(unsigned stacks, size_t stack_bytes)
+static struct fiber_sched *create(void *(*alloc)(size_t bytes), unsigned stacks, size_t stack_bytes)
 {
-	struct fiber_sched *s = calloc(1, sizeof(*s) + stacks * sizeof(s->fibers[0]));
+	size_t bytes = sizeof(struct fiber_sched) + stacks * sizeof(struct fiber);
+	struct fiber_sched *s = alloc(bytes);
 
 	if (!s)
 		return NULL;
+	memset(s, 0, bytes);
 	s->n = stacks;
 	s->stack_bytes = stack_bytes;
 	s->ready_end = &s->ready;
 	for (unsigned i = 0; i < stacks; i++) {
 		struct fiber *f = &s->fibers[i];
 
-		f->stack = malloc(stack_bytes);
-		if (!f->stack) {
-			fiber_sched_free(s);
-			return NULL;
-		}
+		f->stack = alloc(stack_bytes);
+		if (!f->stack)
+			break;
 		f->stack[0] = CANARY;
 		f->sched = s;
 		f->next = s->free;
 		s->free = f;
 	}
 	return s;
+}
+
+struct fiber_sched *fiber_sched_create(unsigned stacks, size_t stack_bytes)
+{
+	struct fiber_sched *s = create(malloc, stacks, stack_bytes);
+
+	if (s && stacks && !s->fibers[stacks - 1].stack) {
+		fiber_sched_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+struct fiber_sched *fiber_sched_create_from(void *(*alloc)(size_t bytes), unsigned stacks,
+					    size_t stack_bytes)
+{
+	return create(alloc, stacks, stack_bytes);
 }
 
 void fiber_sched_free(struct fiber_sched *s)

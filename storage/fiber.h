@@ -15,6 +15,9 @@ struct fiber;
 struct fiber_sched;
 
 struct fiber_sched *fiber_sched_create(unsigned stacks, size_t stack_bytes); /* NULL: no memory */
+/* The same for good, of memory from `alloc`, which gives some or does not return. */
+struct fiber_sched *fiber_sched_create_from(void *(*alloc)(size_t bytes), unsigned stacks,
+					    size_t stack_bytes);
 void fiber_sched_free(struct fiber_sched *s); /* no fiber is in the middle of anything */
 /* Runs fn(arg) on a free stack at the next fiber_run; -EAGAIN: all are taken. */
 int fiber_start(struct fiber_sched *s, void (*fn)(void *arg), void *arg);

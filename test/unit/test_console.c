@@ -127,6 +127,11 @@ uint64_t node_host_ticks(void)
 	return t.now;
 }
 
+void *heap_alloc(size_t bytes)
+{
+	return malloc(bytes);
+}
+
 void fiber_overflow(void)
 {
 	abort();
