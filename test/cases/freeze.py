@@ -191,7 +191,7 @@ def boot_and_freeze(log, machine, quiet, loaded, afterwards=lambda n: None):
         n.power_off(timeout=300)
 
 
-@case()
+@case(long=True)
 def some_on_one_cpu(log):
     """A portion of what follows, on one CPU."""
     boot_and_freeze(log, ICOUNT, (2, 10, [(HOUR, 1)]), (4, 10, [(5 * S, 1)]))
