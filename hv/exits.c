@@ -61,7 +61,8 @@ void exit_io(struct vcpu *v, uint16_t port, unsigned size, bool in, bool string,
 void exit_hlt(struct vcpu *v, unsigned len)
 {
 	vcpu_skip(v, len);
-	v->activity = VCPU_HLT;
+	if (!(v->rflags & RFLAGS_TF)) /* the trap ends it at once */
+		v->activity = VCPU_HLT;
 }
 
 void exit_xsetbv(struct vcpu *v, unsigned len)

@@ -127,7 +127,7 @@ static inline const char *state_rules(const struct state_rule *rule, size_t n,
 
 struct vcpu_ops {
 	bool keeps_hlt;	  /* HLT is not intercepted: the back end's own state says that the guest
-			     halts */
+			     halts; known after setup */
 	const char *name; /* "VT-x", "AMD-V" */
 	/* Boot CPU, once: read capabilities, allocate shared bitmaps, build the nested page tables'
 	 * root from memmap. */
@@ -177,7 +177,8 @@ struct vcpu_ops {
 };
 
 extern const struct vcpu_ops *vcpu_ops; /* chosen at boot */
-extern const struct vcpu_ops vmx_ops, svm_ops;
+extern struct vcpu_ops vmx_ops;
+extern const struct vcpu_ops svm_ops;
 
 /* --- what the back ends call (hv/) --- */
 /* All exit handlers advance RIP themselves (vcpu_skip) or inject an exception. `len`: instruction

@@ -192,16 +192,6 @@ static void exit_control_register(struct vcpu *v, uint64_t q)
 		vcpu_skip(v, insn_len());
 }
 
-/* HLT is intercepted only while an interrupt waits for its window (vmx_caps.bochs): then decide at
- * the entry. */
-static void exit_halt(struct vcpu *v)
-{
-	vcpu_skip(v, insn_len());
-	if (!(v->rflags & RFLAGS_TF))
-		vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
-	to_vmx(v)->attention = true;
-}
-
 static void exit_write_msr(struct vcpu *v)
 {
 	uint32_t msr = (uint32_t)v->gpr[RCX];
@@ -273,7 +263,8 @@ static void dispatch(struct vcpu *v, uint32_t reason, uint64_t q)
 		exit_cpuid(v, insn_len());
 		return;
 	case REASON_HLT:
-		exit_halt(v);
+		to_vmx(v)->attention = true; /* what ends it is to be delivered */
+		exit_hlt(v, insn_len());
 		return;
 	case REASON_INVD:
 		exit_invd(v);
@@ -385,28 +376,6 @@ static void arm_timer(struct vmx_vcpu *x, uint64_t deadline)
 	}
 }
 
-/* Halted with IF = 0: only an NMI, INIT or a request can follow. Wait for them here. */
-static void wait_deaf(uint64_t deadline)
-{
-	lapic_timer_arm(deadline);
-	halt_once();
-}
-
-/* An exit that may have found the guest in HLT. */
-static void check_deaf(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
-{
-	switch (reason) {
-	case REASON_EXCEPTION_OR_NMI:
-	case REASON_EXTERNAL_INTERRUPT:
-	case REASON_PREEMPTION_TIMER:
-	case REASON_HLT:
-		x->deaf = !(v->rflags & RFLAGS_IF) && vmread(GUEST_ACTIVITY_STATE) == ACTIVITY_HLT;
-		return;
-	default:
-		return;
-	}
-}
-
 static void write_back(const struct vcpu *v, struct vmx_vcpu *x)
 {
 	if (v->rip != x->rip) {
@@ -486,13 +455,7 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
 
 	if (needs_attention(v, x))
 		vmx_prepare_events(v);
-	if (unlikely(x->deaf)) {
-		wait_deaf(deadline);
-		return;
-	}
 	do {
 		reason = enter_and_handle(v, x, deadline);
 	} while (goes_on(v, x, reason));
-	if (vmx_caps.bochs)
-		check_deaf(v, x, reason);
 }

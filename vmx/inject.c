@@ -101,7 +101,6 @@ static void enter_with(struct vcpu *v, const struct vcpu_event *e)
 	vmwrite(GUEST_INTERRUPTIBILITY, e->type == EVENT_NMI ? 0 : blocking & BLOCKING_BY_NMI);
 	if (vmread(GUEST_ACTIVITY_STATE) != ACTIVITY_ACTIVE)
 		vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
-	to_vmx(v)->deaf = false;
 	if (e->type == EVENT_NMI)
 		to_vmx(v)->nmi_open = false;
 }
@@ -113,11 +112,19 @@ static void enter_with_interrupt(struct vcpu *v, uint8_t vector)
 	enter_with(v, &e);
 }
 
+/* A debug trap is due, which comes before NMIs and interrupts (SDM vol. 3, table "Priority Among
+ * Concurrent Events"), but would be lost if one of them were injected. In HLT none is. */
+static bool trap_due(void)
+{
+	return (vmread(GUEST_PENDING_DEBUG) & (PENDING_DEBUG_ENABLED_BP | PENDING_DEBUG_BS)) &&
+	       vmread(GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
+}
+
 /* Returns true if it used this entry's one injection. */
 static bool prepare_nmi(struct vcpu *v, bool injected, uint32_t *windows)
 {
 	static const struct vcpu_event nmi = {.vector = 2, .type = EVENT_NMI};
-	bool now = !injected && vmx_interruptibility(v) == 0;
+	bool now = !injected && vmx_interruptibility(v) == 0 && !trap_due();
 
 	if (now) {
 		v->nmi_pending--;
@@ -139,7 +146,8 @@ void vmx_prepare_events(struct vcpu *v)
 	if (v->lapic.base_msr != x->apic_base)
 		vmx_apicv_mode(v);
 	can_inject = (v->rflags & RFLAGS_IF) &&
-		     !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
+		     !(vmread(GUEST_INTERRUPTIBILITY) & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)) &&
+		     !trap_due();
 	if (v->event_pending) {
 		v->event_pending = false;
 		enter_with(v, &v->event);
@@ -165,8 +173,7 @@ void vmx_prepare_events(struct vcpu *v)
 	case APICV_NOTHING:
 		break;
 	}
-	/* Bochs sleeps in HLT through an interrupt window, too */
-	if ((windows & CPU_INTERRUPT_WINDOW_EXITING) && vmx_caps.bochs)
+	if (vmx_caps.bochs) /* its HLT sleeps through some of what ends it, and ends for the rest */
 		windows |= CPU_HLT_EXITING;
 	/* nothing more until a window opens: that is an exit, which asks for attention again */
 	set_primary(x, (x->primary & ~WINDOWS) | windows);

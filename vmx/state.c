@@ -96,7 +96,6 @@ void vmx_reset(struct vcpu *v)
 	vmwrite(GUEST_PENDING_DEBUG, 0);
 	vmwrite(GUEST_INTERRUPTIBILITY, 0);
 	vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
-	x->deaf = false;
 	x->nmi_open = vmx_caps.bochs;
 	x->attention = x->apic_dirty = true;
 	vmx_flush_vpid(v);
@@ -245,10 +244,10 @@ int vmx_load(struct vcpu *v, const struct vcpu_state *s)
 	vmwrite(GUEST_SYSENTER_EIP, s->sysenter_eip);
 	vmwrite(GUEST_PENDING_DEBUG, pending_debug(s));
 	vmwrite(GUEST_INTERRUPTIBILITY, s->interruptibility);
-	vmwrite(GUEST_ACTIVITY_STATE, s->activity == VCPU_HLT ? ACTIVITY_HLT : ACTIVITY_ACTIVE);
+	vmwrite(GUEST_ACTIVITY_STATE,
+		s->activity == VCPU_HLT && vmx_ops.keeps_hlt ? ACTIVITY_HLT : ACTIVITY_ACTIVE);
 	load_event(v, s);
 	x->nmi_open = vmx_caps.bochs && !(s->interruptibility & BLOCKING_BY_NMI);
-	x->deaf = vmx_caps.bochs && s->activity == VCPU_HLT && !(s->rflags & RFLAGS_IF);
 	x->attention = x->apic_dirty = true;
 	vmx_flush_vpid(v);
 	return 0;

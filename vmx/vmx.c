@@ -74,6 +74,7 @@ static int vmx_setup(void)
 {
 	int err = vmx_caps_read();
 
+	vmx_ops.keeps_hlt = !vmx_caps.bochs;
 	if (!err)
 		err = vmx_bitmaps_setup();
 	if (!err)
@@ -87,8 +88,7 @@ static void set_tsc_offset(struct vcpu *v, uint64_t offset)
 	vmwrite(TSC_OFFSET, offset);
 }
 
-const struct vcpu_ops vmx_ops = {
-	.keeps_hlt = true,
+struct vcpu_ops vmx_ops = {
 	.name = "VT-x",
 	.setup = vmx_setup,
 	.cpu_enable = vmx_cpu_enable,

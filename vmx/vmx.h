@@ -62,8 +62,8 @@ struct vmx_caps {
 	bool timer, vpid, vid, x2apic, apic_registers;
 	/* The Bochs emulator up to 2.7 departs from the SDM: in HLT it sees neither a virtual
 	 * interrupt nor, with IF = 0, an external one, and an external interrupt makes it deliver a
-	 * pending virtual one in spite of IF = 0. An external interrupt's exit ends HLT. No entry
-	 * ends the blocking of NMIs, only IRET does. */
+	 * pending virtual one in spite of IF = 0. An external interrupt's exit ends HLT, so that is
+	 * intercepted. No entry ends the blocking of NMIs, only IRET does. */
 	bool bochs;
 };
 extern struct vmx_caps vmx_caps;
@@ -76,9 +76,7 @@ struct vmx_vcpu {
 	bool attention; /* the next entry has to look at events; set by whoever makes one pending */
 	bool apic_dirty; /* IRR or ISR were changed by software: rewrite SVI too */
 	bool eoi_all;	 /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
-	bool deaf; /* halted with IF = 0 on a processor that does not wake up then (vmx_caps.bochs)
-		    */
-	bool nmi_open; /* vmx_caps.bochs: NMIs are not blocked, whatever the VMCS says */
+	bool nmi_open;	 /* vmx_caps.bochs: NMIs are not blocked, whatever the VMCS says */
 	uint64_t rip, rflags, rsp; /* as they stand in the VMCS */
 	uint64_t apic_base;	   /* IA32_APIC_BASE that the controls were chosen for */
 	uint32_t timer;		   /* PREEMPTION_TIMER_VALUE as it stands */

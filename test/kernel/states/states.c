@@ -75,6 +75,8 @@ static void read_line(void)
 		c = (char)inb(COM1);
 		if (c == '\r' || c == '\n')
 			break;
+		if (!c) /* Bochs 2.7 puts one in when its read of the line fails */
+			continue;
 		if (n < LINE_MAX - 1)
 			line[n++] = c;
 	}
