@@ -58,7 +58,6 @@ DEVIATIONS = [
 ]
 # What an emulator's virtualization gets wrong so that a guest sees it: emulator, checks, why.
 UNAVOIDABLE = [
-    ("bochs", "*.halt.not-below-tpr", "an external interrupt's exit ends HLT and leaves no trace of it; to intercept HLT would cost each idle guest an exit"),
     ("real time", "shadow.mov-ss", "the guest's instructions and its shadows are TCG's there, too"),
 ]
 
