@@ -95,6 +95,7 @@ def frozen_and_not(n, log, machine, programs, sets):
         more = record["frozen_ns"] - length - record["thaw_late_ns"]  # rounded up to a tick of 20 ns at most
         check(0 <= more <= 40, f"a freeze for {length} ns: {record}")
     report(log, frozen, unfrozen)
+    report_latest(log, frozen, records["freezes"])
     compare(machine, frozen, unfrozen)
     new = complaints(n.run("dmesg -r", timeout=300), machine.real_time) - messages
     check(not new, "with freezes the kernel complains:\n" + "\n".join(sorted(new)))
@@ -105,6 +106,15 @@ def report(log, frozen, unfrozen):
     for key, fields in frozen.items():
         pairs = (f"{name}={value:.0f} ({unfrozen[key][name]:.0f})" for name, value in fields.items() if key in unfrozen)
         log.write(f"with freezes (without): {' '.join(key)} {' '.join(pairs)}\n")
+
+
+def report_latest(log, frozen, records):
+    """How long after which freeze, by the guest's TSC, a time-out was noticed later than all others of its kind."""
+    for (_, name), g in frozen.items():
+        earlier = [r for r in records if r["virtual_ticks"] <= g.get("late_tsc", 0)]
+        if earlier:
+            ticks = g["late_tsc"] - earlier[-1]["virtual_ticks"]
+            log.write(f"latest {name}: {g['late_ns']:.0f} ns, noticed {ticks:.0f} ticks after freeze {earlier[-1]['n']}\n")
 
 
 def compare(machine, frozen, unfrozen):

@@ -4,7 +4,7 @@
  *   timeouts [SECONDS]        default: until SIGINT or SIGTERM
  * Each kind has a thread that asks for one random time-out after another and compares when it
  * came with the clock that it was asked for by. One line per kind:
- *   timeouts NAME n=TIMEOUTS early_ns=LARGEST late_ns=LARGEST p50_ns=LATE p99_ns=LATE
+ *   timeouts NAME n=TIMEOUTS early_ns=LARGEST late_ns=LARGEST late_tsc=WHEN p50_ns=LATE p99_ns=LATE
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -71,8 +71,10 @@ void timeouts_add(struct timeouts *t, int64_t deadline, int64_t now)
 	t->n++;
 	if (-late > t->early)
 		t->early = -late;
-	if (late > t->late)
+	if (late > t->late) {
 		t->late = late;
+		t->late_tsc = tsc_now();
+	}
 	t->buckets[bucket_of(late > 0 ? (uint64_t)late : 0)]++;
 }
 
@@ -93,8 +95,9 @@ void timeouts_print(const char *name, const struct timeouts *t)
 {
 	if (t->early)
 		watch_fail("a time-out fired early");
-	printf("%s %s n=%lu early_ns=%ld late_ns=%ld p50_ns=%lu p99_ns=%lu\n", watch_program, name,
-	       t->n, t->early, t->late, t->n ? quantile(t, 50) : 0, t->n ? quantile(t, 99) : 0);
+	printf("%s %s n=%lu early_ns=%ld late_ns=%ld late_tsc=%lu p50_ns=%lu p99_ns=%lu\n",
+	       watch_program, name, t->n, t->early, t->late, t->late_tsc, t->n ? quantile(t, 50) : 0,
+	       t->n ? quantile(t, 99) : 0);
 }
 
 void beats_begin(struct beats *b, int64_t period)

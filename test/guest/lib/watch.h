@@ -34,6 +34,7 @@ void steps_print(const char *name, const struct steps *s);
 struct timeouts {
 	uint64_t n;
 	int64_t early, late;
+	uint64_t late_tsc; /* when the latest one was noticed */
 	uint64_t buckets[LATE_BUCKETS];
 };
 
