@@ -3,7 +3,8 @@
  * Watches time-outs of every kind that the kernel offers, all at once:
  *   timeouts [SECONDS]        default: until SIGINT or SIGTERM
  * Each kind has a thread that asks for one random time-out after another and compares when it
- * came with the clock that it was asked for by. One line per kind:
+ * came with the clock that it was asked for by. One line per kind,
+ * and one, "precise", for all together that neither count in ticks nor wait for another thread:
  *   timeouts NAME n=TIMEOUTS early_ns=LARGEST late_ns=LARGEST late_tsc=WHEN p50_ns=LATE p99_ns=LATE
  */
 #define _GNU_SOURCE
@@ -40,9 +41,9 @@ struct kind {
 	/* Waits for `t` ns of the clock, or (abs) until it shows `t`. Interval timers measure
 	 * themselves. */
 	void (*wait)(struct kind *k, int64_t t);
-	bool abs, interval;
-	int64_t unit;	/* time-outs are multiples of this */
-	long operation; /* what else the wait needs */
+	bool abs, interval, coarse; /* coarse: late by more than its timer's lateness */
+	int64_t unit;		    /* time-outs are multiples of this */
+	long operation;		    /* what else the wait needs */
 	int fd;
 	uint32_t word; /* nobody wakes it */
 	timer_t timer;
@@ -413,7 +414,11 @@ static struct kind kinds[] = {
 	{.name = "pselect", .clock = MONOTONIC, .wait = wait_pselect},
 	{.name = "epoll", .clock = MONOTONIC, .wait = wait_epoll, .unit = NS_PER_MS},
 	{.name = "epoll_ns", .clock = MONOTONIC, .wait = wait_epoll_ns},
-	{.name = "socket", .clock = MONOTONIC, .wait = wait_socket, .unit = NS_PER_US},
+	{.name = "socket",
+	 .clock = MONOTONIC,
+	 .wait = wait_socket,
+	 .unit = NS_PER_US,
+	 .coarse = true},
 	{.name = "mqueue", .clock = REALTIME, .wait = wait_mqueue, .abs = true},
 	{.name = "sigtimedwait", .clock = MONOTONIC, .wait = wait_sigtimedwait},
 	{.name = "timerfd", .clock = MONOTONIC, .wait = wait_timerfd},
@@ -427,7 +432,7 @@ static struct kind kinds[] = {
 	{.name = "timer", .clock = MONOTONIC, .wait = wait_timer},
 	{.name = "timer_realtime", .clock = REALTIME, .wait = wait_timer, .abs = true},
 	{.name = "timer_interval", .clock = MONOTONIC, .wait = interval_timer, .interval = true},
-	{.name = "timer_thread", .clock = MONOTONIC, .wait = wait_timer_thread},
+	{.name = "timer_thread", .clock = MONOTONIC, .wait = wait_timer_thread, .coarse = true},
 	{.name = "itimer", .clock = MONOTONIC, .wait = wait_itimer, .unit = NS_PER_US},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -475,6 +480,8 @@ static void block_signals(void)
 
 int main(int argc, char **argv)
 {
+	static struct timeouts precise;
+
 	watch_begin("timeouts");
 	block_signals();
 	for (size_t i = 0; i < KINDS; i++) {
@@ -484,7 +491,11 @@ int main(int argc, char **argv)
 	watch_wait(argc > 1 ? atol(argv[1]) : 0);
 	for (size_t i = 0; i < KINDS; i++)
 		pthread_join(kinds[i].thread, NULL);
-	for (size_t i = 0; i < KINDS; i++)
+	for (size_t i = 0; i < KINDS; i++) {
 		timeouts_print(kinds[i].name, &kinds[i].result);
+		if (!kinds[i].coarse)
+			timeouts_merge(&precise, &kinds[i].result);
+	}
+	timeouts_print("precise", &precise);
 	return watch_verdict();
 }

@@ -78,6 +78,19 @@ void timeouts_add(struct timeouts *t, int64_t deadline, int64_t now)
 	t->buckets[bucket_of(late > 0 ? (uint64_t)late : 0)]++;
 }
 
+void timeouts_merge(struct timeouts *into, const struct timeouts *from)
+{
+	into->n += from->n;
+	if (from->early > into->early)
+		into->early = from->early;
+	if (from->late > into->late) {
+		into->late = from->late;
+		into->late_tsc = from->late_tsc;
+	}
+	for (unsigned b = 0; b < LATE_BUCKETS; b++)
+		into->buckets[b] += from->buckets[b];
+}
+
 static uint64_t quantile(const struct timeouts *t, unsigned percent)
 {
 	uint64_t seen = 0;
@@ -96,8 +109,8 @@ void timeouts_print(const char *name, const struct timeouts *t)
 	if (t->early)
 		watch_fail("a time-out fired early");
 	printf("%s %s n=%lu early_ns=%ld late_ns=%ld late_tsc=%lu p50_ns=%lu p99_ns=%lu\n",
-	       watch_program, name, t->n, t->early, t->late, t->late_tsc, t->n ? quantile(t, 50) : 0,
-	       t->n ? quantile(t, 99) : 0);
+	       watch_program, name, t->n, t->early, t->late, t->late_tsc,
+	       t->n ? quantile(t, 50) : 0, t->n ? quantile(t, 99) : 0);
 }
 
 void beats_begin(struct beats *b, int64_t period)

@@ -39,6 +39,7 @@ struct timeouts {
 };
 
 void timeouts_add(struct timeouts *t, int64_t deadline, int64_t now);
+void timeouts_merge(struct timeouts *into, const struct timeouts *from);
 void timeouts_print(const char *name, const struct timeouts *t);
 
 /* --- interrupts that come at regular intervals, whatever their phase --- */
