@@ -17,7 +17,7 @@
 #define HELD_SIZE  65536
 #define OUT_MAX	   512
 #define LOG_MAX	   272 /* a line of hv/log.c and what is put around it */
-#define UART_GUEST 256 /* of the guest's output in the UART's ring: the prompt answers promptly */
+#define UART_GUEST 64  /* of the guest's output in the UART's ring: the prompt answers promptly */
 
 enum mode { BOOT, GUEST, PROMPT };
 

@@ -68,6 +68,8 @@ _Static_assert(offsetof(struct channel, latch) == CHANNEL_FLAGS, "flags cover al
 static struct pit {
 	struct channel ch[3];
 	uint8_t port61;
+	bool out2; /* channel 2's OUT, until virtual time out2_until (0: not known) */
+	vns_t out2_until;
 	int64_t edge; /* tick of IRQ 0's next edge or EDGE_NONE */
 	struct vtimer timer;
 } pit;
@@ -437,8 +439,26 @@ static void set_gate(struct channel *c, bool gate, int64_t now)
 	}
 }
 
+/* Channel 2's OUT, and how long that holds: in the modes that a kernel calibrates with. */
+static void look_at_out2(vns_t t)
+{
+	struct channel *c = &pit.ch[2];
+	int64_t now = tick_at(t);
+
+	settle(c, now);
+	pit.out2 = out(c, now);
+	pit.out2_until.v = 0;
+	if (mode_of(c) <= 1 && elapsed(c, now) >= 0)
+		pit.out2_until.v =
+			pit.out2 || c->phase == PAUSED
+				? UINT64_MAX
+				: rate_cycles_to_ns_up((uint64_t)(c->load + c->count), PIT_HZ);
+}
+
+/* Before anything that a channel's state may change by. */
 static void catch_up(int64_t now)
 {
+	pit.out2_until.v = 0;
 	deliver(now);
 	for (unsigned i = 0; i < 3; i++)
 		settle(&pit.ch[i], now);
@@ -470,17 +490,15 @@ static void pit_write(void *dev, uint64_t offset, unsigned size, uint64_t val)
 static void port61_read(void *dev, uint64_t offset, unsigned size, uint64_t *val)
 {
 	vns_t t = node_now();
-	int64_t now = tick_at(t);
 
 	(void)dev;
 	(void)offset;
 	(void)size;
-	/* Channel 2 alone, and quickly: kernels calibrate the TSC by reading this in a loop, and
-	 * take a slow one for an SMI. */
-	if (pit.ch[2].next_count || pit.ch[2].null_count)
-		settle(&pit.ch[2], now);
-	*val = pit.port61 | (t.v / REFRESH_NS % 2 ? P61_REFRESH : 0) |
-	       (out(&pit.ch[2], now) ? P61_OUT2 : 0);
+	/* Quickly: kernels calibrate the TSC by reading this in a loop, and take a slow one for an
+	 * SMI. */
+	if (t.v >= pit.out2_until.v)
+		look_at_out2(t);
+	*val = pit.port61 | (t.v / REFRESH_NS % 2 ? P61_REFRESH : 0) | (pit.out2 ? P61_OUT2 : 0);
 }
 
 static void port61_write(void *dev, uint64_t offset, unsigned size, uint64_t val)
@@ -501,6 +519,7 @@ static void pit_reset(void *dev)
 	for (unsigned i = 0; i < 3; i++)
 		pit.ch[i] = (struct channel){.control = RW_WORD << 4, .gate = i < 2};
 	pit.port61 = 0;
+	pit.out2_until.v = 0;
 	pit.edge = EDGE_NONE;
 	vtimer_cancel(&pit.timer);
 }
@@ -583,6 +602,7 @@ static void pit_load(void *dev, struct state_reader *r)
 	for (unsigned i = 0; i < 3; i++)
 		pit.ch[i] = ch[i];
 	pit.port61 = port61;
+	pit.out2_until.v = 0;
 	pit.edge = edge;
 	/* Armed even under legacy replacement (the HPET may be loaded later): it finds out when it
 	 * fires. */
@@ -595,6 +615,7 @@ static void pit_scramble(void *dev)
 	vtimer_cancel(&pit.timer);
 	memset(pit.ch, 0xa5, sizeof(pit.ch));
 	pit.port61 = 0xa5;
+	pit.out2_until = VNS_NEVER;
 	pit.edge = 1;
 }
 

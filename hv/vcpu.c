@@ -227,6 +227,21 @@ static uint64_t serve_disk(const struct vcpu *v, uint64_t now, uint64_t deadline
 	return due < deadline ? due : deadline;
 }
 
+/* Fires the timers that are due, and returns when to look again. The guest gets as much time as
+ * they took before the next ones: whatever it has programmed, it comes to execute. */
+static uint64_t serve_timers(struct vcpu *v, uint64_t *now)
+{
+	uint64_t deadline = host_deadline(v), begin = *now;
+
+	if (begin >= deadline && begin >= v->timers_rest) {
+		vtimerq_run(&v->cpu->timers, node_now());
+		deadline = host_deadline(v);
+		*now = rdtsc();
+		v->timers_rest = *now + (*now - begin);
+	}
+	return deadline > v->timers_rest ? deadline : v->timers_rest;
+}
+
 void vcpu_loop(struct vcpu *v)
 {
 	for (;;) {
@@ -246,12 +261,7 @@ void vcpu_loop(struct vcpu *v)
 			serve_requests(v);
 			continue;
 		}
-		deadline = host_deadline(v);
-		if (now >= deadline) {
-			vtimerq_run(&v->cpu->timers, node_now());
-			deadline = host_deadline(v);
-			now = rdtsc();
-		}
+		deadline = serve_timers(v, &now);
 		if (v->activity == VCPU_SHUTDOWN || freeze < deadline)
 			deadline = freeze; /* a vCPU shut down has no more timers */
 		if (v->index == 0)

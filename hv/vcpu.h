@@ -99,8 +99,9 @@ struct vcpu {
 	vns_t deadline_ns; /* earliest timer for which deadline_host was computed, and at which
 			      start of the clock */
 	uint64_t deadline_epoch, deadline_host;
-	uint64_t tsc_adjust; /* IA32_TSC_ADJUST */
-	uint64_t xcr0, xss;  /* live in the processor while this vCPU is on its CPU */
+	uint64_t timers_rest; /* host tick before which no timer fires */
+	uint64_t tsc_adjust;  /* IA32_TSC_ADJUST */
+	uint64_t xcr0, xss;   /* live in the processor while this vCPU is on its CPU */
 	struct vlapic lapic;
 	struct walk_cache fetch;  /* of the code page emulated last (hv/walk.h) */
 	struct vcpu_image *image; /* captured while parked (hv/vcpu_unit.c) */

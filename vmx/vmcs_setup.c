@@ -116,9 +116,11 @@ static void setup_controls(struct vcpu *v, struct vmx_vcpu *x)
 		vmwrite(GUEST_INTERRUPT_STATUS, 0);
 	}
 	x->timer_max = UINT32_MAX;
-	/* A vCPU that sleeps there with IF = 0 learns of requests only when its timer expires. */
+	/* With IF = 0 a vCPU learns there of interrupts only when its timer expires. */
 	if (vmx_caps.bochs && tsc_hz() < UINT32_MAX)
 		x->timer_max = (uint32_t)tsc_hz();
+	x->blind_max = x->timer_max;
+	x->look_at = vmx_caps.bochs ? 0 : UINT64_MAX;
 	x->timer = 0;
 	if (vmx_caps.timer)
 		vmwrite(PREEMPTION_TIMER_VALUE, x->timer);

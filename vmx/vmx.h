@@ -60,10 +60,11 @@ struct vmx_caps {
 	unsigned timer_shift; /* IA32_VMX_MISC[4:0] */
 	unsigned phys_bits;
 	bool timer, vpid, vid, x2apic, apic_registers;
-	/* The Bochs emulator up to 2.7 departs from the SDM: in HLT it sees neither a virtual
-	 * interrupt nor, with IF = 0, an external one, and an external interrupt makes it deliver a
-	 * pending virtual one in spite of IF = 0. An external interrupt's exit ends HLT, so that is
-	 * intercepted. No entry ends the blocking of NMIs, only IRET does. */
+	/* The Bochs emulator up to 2.7 departs from the SDM: in HLT it sees no virtual interrupt,
+	 * and an external interrupt's exit ends HLT, so that is intercepted; an external interrupt
+	 * makes it deliver a pending virtual one in spite of IF = 0; after an entry with IF = 0 it
+	 * sees no external interrupt until the guest writes IF. No entry ends the blocking of NMIs,
+	 * only IRET does. */
 	bool bochs;
 };
 extern struct vmx_caps vmx_caps;
@@ -74,13 +75,16 @@ struct vmx_vcpu {
 	uint64_t host_rsp; /* offset 0, entry.S: HOST_RSP as it stands in the VMCS */
 	uint32_t launched; /* offset 8, entry.S */
 	bool attention; /* the next entry has to look at events; set by whoever makes one pending */
-	bool apic_dirty; /* IRR or ISR were changed by software: rewrite SVI too */
-	bool eoi_all;	 /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
-	bool nmi_open;	 /* vmx_caps.bochs: NMIs are not blocked, whatever the VMCS says */
+	bool apic_dirty;  /* IRR or ISR were changed by software: rewrite SVI too */
+	bool eoi_all;	  /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
+	bool often_blind; /* vmx_caps.bochs: IF was 0 when the timer last expired */
+	bool nmi_open;	  /* vmx_caps.bochs: NMIs are not blocked, whatever the VMCS says */
 	uint64_t rip, rflags, rsp; /* as they stand in the VMCS */
 	uint64_t apic_base;	   /* IA32_APIC_BASE that the controls were chosen for */
 	uint32_t timer;		   /* PREEMPTION_TIMER_VALUE as it stands */
-	uint32_t timer_max;
+	uint32_t timer_max;	   /* vmx_caps.bochs: a second */
+	uint32_t blind_max;	   /* the same for an entry with IF = 0 */
+	uint64_t look_at; /* vmx_caps.bochs: tick from which an exit looks for interrupts */
 	uint32_t primary, secondary; /* controls as they stand */
 	void *vmcs;
 };
