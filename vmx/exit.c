@@ -12,11 +12,6 @@
 #define VECTOR_AC  17
 #define VECTOR_MC  18
 
-/* vmx_caps.bochs: what the guest's IF = 0 hides is looked for so many times a second where there
- * are exits, or while the UART is busy and the guest is often found so; else once. (The UART asks
- * at 8 bytes, and 0.7 ms later it has lost one.) */
-#define LOOKS 4000
-
 #define DR6_TRAP 0xfull
 #define DR6_BD	 (1ull << 13)
 #define DR6_BS	 (1ull << 14)
@@ -358,7 +353,7 @@ static bool needs_attention(const struct vcpu *v, const struct vmx_vcpu *x)
  */
 static void arm_timer(struct vmx_vcpu *x, uint64_t deadline)
 {
-	uint32_t value = x->rflags & RFLAGS_IF ? x->timer_max : x->blind_max;
+	uint32_t value = x->rflags & RFLAGS_IF ? UINT32_MAX : x->blind_max;
 
 	if (unlikely(!vmx_caps.timer)) {
 		if (deadline != this_cpu()->timer_deadline)
@@ -457,18 +452,12 @@ static bool goes_on(const struct vcpu *v, const struct vmx_vcpu *x, uint32_t rea
 static void look(const struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 {
 	uint64_t now = v->stats->begin;
-	bool blind = !(v->rflags & RFLAGS_IF);
 
-	if (reason == REASON_PREEMPTION_TIMER)
-		x->often_blind = blind;
 	if (now >= x->look_at || reason == REASON_PREEMPTION_TIMER) {
-		x->look_at = now + x->timer_max / LOOKS;
-		if (blind)
+		x->look_at = now + x->blind_max;
+		if (!(v->rflags & RFLAGS_IF))
 			irq_window();
 	}
-	x->blind_max = x->timer_max;
-	if (x->often_blind && v->index == 0 && uart_busy())
-		x->blind_max /= LOOKS;
 }
 
 void vmx_run(struct vcpu *v, uint64_t deadline)

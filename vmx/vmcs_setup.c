@@ -27,6 +27,10 @@ enum {
 #define MSR_X2APIC_TMR7	    0x81fu
 #define MSR_X2APIC_SELF_IPI 0x83fu
 
+/* vmx_caps.bochs: what the guest's IF = 0 hides is looked for so many times a second. (Another CPU
+ * may be spinning for it; the UART asks at 8 bytes, and 0.7 ms later it has lost one.) */
+#define LOOKS 4000
+
 static uint8_t *msr_bitmap, *msr_bitmap_x2apic;
 
 static void set_bit(uint8_t *map, uint32_t n)
@@ -115,11 +119,7 @@ static void setup_controls(struct vcpu *v, struct vmx_vcpu *x)
 			vmwrite(EOI_EXIT_BITMAP0 + 2 * i, 0);
 		vmwrite(GUEST_INTERRUPT_STATUS, 0);
 	}
-	x->timer_max = UINT32_MAX;
-	/* With IF = 0 a vCPU learns there of interrupts only when its timer expires. */
-	if (vmx_caps.bochs && tsc_hz() < UINT32_MAX)
-		x->timer_max = (uint32_t)tsc_hz();
-	x->blind_max = x->timer_max;
+	x->blind_max = vmx_caps.bochs ? (uint32_t)(tsc_hz() / LOOKS) : UINT32_MAX;
 	x->look_at = vmx_caps.bochs ? 0 : UINT64_MAX;
 	x->timer = 0;
 	if (vmx_caps.timer)

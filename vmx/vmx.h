@@ -75,15 +75,13 @@ struct vmx_vcpu {
 	uint64_t host_rsp; /* offset 0, entry.S: HOST_RSP as it stands in the VMCS */
 	uint32_t launched; /* offset 8, entry.S */
 	bool attention; /* the next entry has to look at events; set by whoever makes one pending */
-	bool apic_dirty;  /* IRR or ISR were changed by software: rewrite SVI too */
-	bool eoi_all;	  /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
-	bool often_blind; /* vmx_caps.bochs: IF was 0 when the timer last expired */
-	bool nmi_open;	  /* vmx_caps.bochs: NMIs are not blocked, whatever the VMCS says */
+	bool apic_dirty; /* IRR or ISR were changed by software: rewrite SVI too */
+	bool eoi_all;	 /* EOI-exit bitmaps: all vectors, not just the level-triggered ones */
+	bool nmi_open;	 /* vmx_caps.bochs: NMIs are not blocked, whatever the VMCS says */
 	uint64_t rip, rflags, rsp; /* as they stand in the VMCS */
 	uint64_t apic_base;	   /* IA32_APIC_BASE that the controls were chosen for */
 	uint32_t timer;		   /* PREEMPTION_TIMER_VALUE as it stands */
-	uint32_t timer_max;	   /* vmx_caps.bochs: a second */
-	uint32_t blind_max;	   /* the same for an entry with IF = 0 */
+	uint32_t blind_max;	   /* what it is at most for an entry with IF = 0 */
 	uint64_t look_at; /* vmx_caps.bochs: tick from which an exit looks for interrupts */
 	uint32_t primary, secondary; /* controls as they stand */
 	void *vmcs;

@@ -149,7 +149,6 @@ uint64_t uart_overruns(void);	   /* the FIFO was full when another byte arrived 
  * polling. */
 size_t uart_write(const void *buf, size_t n);
 size_t uart_waiting(void);    /* bytes in the ring */
-bool uart_busy(void);	      /* that, or bytes came within the last second; boot CPU */
 void uart_flush_polled(void); /* the end: push everything out, polling from now on */
 
 /* --- FPU (fpu.c) --- */

@@ -53,7 +53,6 @@ static uint32_t head, tail; /* put, taken */
 static struct spinlock lock;
 static bool rx_off, sender_waits; /* boot CPU only */
 static uint64_t overruns;	  /* atomic */
-static uint64_t received;	  /* tick of the last byte; boot CPU only */
 static bool (*rx_hook)(uint8_t byte);
 static void (*low_hook)(void);
 
@@ -144,11 +143,6 @@ size_t uart_waiting(void)
 	return __atomic_load_n(&head, __ATOMIC_RELAXED) - __atomic_load_n(&tail, __ATOMIC_RELAXED);
 }
 
-bool uart_busy(void)
-{
-	return uart_waiting() || (received && rdtsc() - received < tsc_hz());
-}
-
 size_t uart_write(const void *buf, size_t n)
 {
 	const uint8_t *b = buf;
@@ -195,7 +189,6 @@ static void receive(void)
 	for (unsigned i = 0; i < IRQ_LOOPS && !rx_off && (status = line_status()) & LSR_DR; i++) {
 		uint8_t c = reg(RBR);
 
-		received = rdtsc();
 		if (status & LSR_BI) /* a break reads as a NUL that nobody sent */
 			continue;
 		if (!rx_hook(c)) {

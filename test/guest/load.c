@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <x86intrin.h>
 #include "lib/watch.h"
@@ -46,11 +47,20 @@ static uint64_t checksum(uint64_t *words, uint64_t seed)
 	return sum;
 }
 
+/* Whatever has a time to keep comes first: the kernel's workers that interrupts hand over to, and
+ * those who watch the clocks. */
+static void give_way(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, 19) != 0) /* Linux: this thread */
+		fail("setpriority");
+}
+
 static void *compute(void *arg)
 {
 	uint64_t *words = malloc(WORDS * sizeof(*words)), first;
 
 	be_on_cpu((int)(long)arg);
+	give_way();
 	first = checksum(words, 88172645463325252ull);
 	while (!watch_over) {
 		if (checksum(words, 88172645463325252ull) != first)
@@ -73,6 +83,7 @@ static void *ping(void *arg)
 	char c = 'x';
 
 	be_on_cpu(e->cpu);
+	give_way();
 	if (e->starts && write(e->out, &c, 1) != 1)
 		fail("ping");
 	while (!watch_over) {
