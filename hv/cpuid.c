@@ -185,7 +185,7 @@ static inline const struct leaf *find(uint32_t leaf)
 	return NULL;
 }
 
-struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub)
+static inline struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub)
 {
 	const struct leaf *l = find(leaf);
 	struct cpuid r;

@@ -11,7 +11,6 @@
 struct vcpu;
 
 void cpuid_setup(void); /* boot, once, before the first guest entry */
-struct cpuid cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub);
 /* CRC-32C of what the guest's CPUs have in common: equal on machines that are alike to it. */
 uint32_t cpuid_digest(void);
 /* Features the rest asks about, after filtering. */

@@ -13,14 +13,22 @@
 #define CR0_PE	    (1ull << 0)
 #define CR4_OSXSAVE (1ull << 18)
 
-void vcpu_skip(struct vcpu *v, unsigned len)
+static __attribute__((noinline)) void skip_slowly(struct vcpu *v, unsigned len)
 {
-	if (len == 0)
-		len = vcpu_insn_length(v);
-	v->rip += len;
+	v->rip += len ? len : vcpu_insn_length(v);
 	vcpu_ops->clear_shadow(v);
 	if (v->rflags & RFLAGS_TF)
 		vcpu_ops->step_trap(v);
+}
+
+void vcpu_skip(struct vcpu *v, unsigned len)
+{
+	if (__builtin_expect(len == 0 || v->rflags & RFLAGS_TF, 0)) {
+		skip_slowly(v, len);
+		return;
+	}
+	v->rip += len;
+	vcpu_ops->clear_shadow(v);
 }
 
 static void merge_rax(struct vcpu *v, unsigned size, uint32_t val)

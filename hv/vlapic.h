@@ -28,17 +28,24 @@ struct vlapic {
 	bool bsp;
 	uint64_t base_msr; /* IA32_APIC_BASE */
 	bool hw_vid;	   /* VMX virtual-interrupt delivery in use; set by the back end */
-	uint8_t lint_edge; /* a rising edge on LINT0 to look at, atomic; the level is pic_intr() */
-	uint8_t extint;	   /* an ExtINT message waits for its acknowledge cycle, atomic */
+	union {
+		struct {
+			uint8_t lint_edge; /* a rising edge on LINT0 to look at, atomic; the level
+					      is pic_intr() */
+			uint8_t extint;	   /* an ExtINT message waits for its acknowledge cycle,
+					      atomic */
+			bool tmr_changed;  /* TMR changed: the back end must rewrite the EOI-exit
+					      bitmaps; it clears this */
+		};
+		uint32_t attention; /* any of these */
+	};
 	bool lint_remote_irr;  /* LINT0, fixed and level-triggered: accepted, EOI outstanding */
 	uint32_t errors;       /* detected since the last write to ESR, atomic */
 	uint64_t pir[4];       /* vectors on the way, atomic; bit set by any CPU */
 	uint64_t pir_level[4]; /* trigger mode of those: 1 = level, atomic */
-	bool tmr_changed; /* TMR changed: the back end must rewrite the EOI-exit bitmaps; it clears
-			     this */
-	uint8_t timer_mode;  /* LVT timer bits 18:17 in force; the page may already hold new ones
-				(APIC-write exit) */
-	uint8_t timer_shift; /* log2 of the divider in force */
+	uint8_t timer_mode;    /* LVT timer bits 18:17 in force; the page may already hold new ones
+				  (APIC-write exit) */
+	uint8_t timer_shift;   /* log2 of the divider in force */
 	struct vtimer timer;
 	vns_t timer_deadline;  /* next interrupt of the guest's timer; VNS_NEVER = stopped */
 	uint64_t tsc_deadline; /* IA32_TSC_DEADLINE, guest ticks, 0 = disarmed */

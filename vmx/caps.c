@@ -168,6 +168,7 @@ int vmx_caps_read(void)
 	vmx_caps.phys_bits = cpuid(0x80000008, 0).eax & 0xff;
 	vmx_caps.timer = vmx_caps.pin & PIN_PREEMPTION_TIMER;
 	vmx_caps.timer_shift = misc & 0x1f;
+	vmx_caps.timer_round = (1ull << vmx_caps.timer_shift) - 2;
 	vmx_caps.vpid = vmx_caps.secondary & CPU2_ENABLE_VPID;
 	vmx_caps.vid = vmx_caps.secondary & CPU2_VIRTUAL_INTERRUPT_DELIVERY;
 	vmx_caps.x2apic = vmx_caps.secondary & CPU2_VIRTUALIZE_X2APIC_MODE;

@@ -10,13 +10,11 @@
 	.text
 	.globl vmx_enter
 	.type vmx_enter, @function
-vmx_enter: /* rdi = struct vcpu, rsi = struct vmx_vcpu */
+vmx_enter: /* rdi = struct vcpu, rsi = struct vmx_vcpu; not kept: R14 and R15 neither */
 	pushq %rbp
 	pushq %rbx
 	pushq %r12
 	pushq %r13
-	pushq %r14
-	pushq %r15
 	pushq %rdi
 	cmpq %rsp, X_HOST_RSP(%rsi)
 	je 1f
@@ -50,8 +48,6 @@ vmx_enter: /* rdi = struct vcpu, rsi = struct vmx_vcpu */
 	movl $2, %eax
 .Lreturn:
 	popq %rdi
-	popq %r15
-	popq %r14
 	popq %r13
 	popq %r12
 	popq %rbx

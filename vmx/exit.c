@@ -332,13 +332,12 @@ static void dispatch(struct vcpu *v, uint32_t reason, uint64_t q)
 /* --- entry --- */
 
 /* Has anything changed that concerns the guest's interrupts? Most entries answer no. */
-static bool needs_attention(const struct vcpu *v, const struct vmx_vcpu *x)
+static inline bool needs_attention(const struct vcpu *v, const struct vmx_vcpu *x)
 {
 	const struct vlapic *l = &v->lapic;
 
-	return x->attention || v->nmi_pending || l->tmr_changed || l->base_msr != x->apic_base ||
-	       __atomic_load_n(&l->lint_edge, __ATOMIC_RELAXED) ||
-	       __atomic_load_n(&l->extint, __ATOMIC_RELAXED) ||
+	return x->attention || v->nmi_pending || l->base_msr != x->apic_base ||
+	       __atomic_load_n(&l->attention, __ATOMIC_RELAXED) ||
 	       (__atomic_load_n(&l->pir[0], __ATOMIC_RELAXED) |
 		__atomic_load_n(&l->pir[1], __ATOMIC_RELAXED) |
 		__atomic_load_n(&l->pir[2], __ATOMIC_RELAXED) |
@@ -364,8 +363,7 @@ static void arm_timer(struct vmx_vcpu *x, uint64_t deadline)
 		uint64_t now = rdtsc(), ticks = 0;
 
 		if (deadline > now)
-			ticks = ((deadline - now + (1ull << vmx_caps.timer_shift) - 2) >>
-				 vmx_caps.timer_shift) +
+			ticks = ((deadline - now + vmx_caps.timer_round) >> vmx_caps.timer_shift) +
 				1;
 		if (ticks < value)
 			value = (uint32_t)ticks;
@@ -440,12 +438,11 @@ static inline uint32_t enter_and_handle(struct vcpu *v, struct vmx_vcpu *x, uint
 
 /* Straight back into the guest? Nobody wants anything of this CPU, and its next timer is still the
  * one that the deadline stands for. (If that has passed, the preemption timer says so at once.) */
-static bool goes_on(const struct vcpu *v, const struct vmx_vcpu *x, uint32_t reason)
+static bool goes_on(const struct vcpu *v, uint32_t reason)
 {
 	return reason < 64 && (STRAIGHT >> reason & 1) &&
 	       !__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) && v->activity == VCPU_ACTIVE &&
-	       __atomic_load_n(&v->cpu->timers.earliest.v, __ATOMIC_RELAXED) == v->deadline_ns.v &&
-	       !needs_attention(v, x);
+	       __atomic_load_n(&v->cpu->timers.earliest.v, __ATOMIC_RELAXED) == v->deadline_ns.v;
 }
 
 /* vmx_caps.bochs: lets in what the guest's IF = 0 may have hidden. */
@@ -465,13 +462,11 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
 	struct vmx_vcpu *x = to_vmx(v);
 	uint32_t reason;
 
-	if (needs_attention(v, x))
-		vmx_prepare_events(v);
 	do {
+		if (unlikely(needs_attention(v, x)))
+			vmx_prepare_events(v);
 		reason = enter_and_handle(v, x, deadline);
-		if (unlikely(v->stats->begin >= x->look_at))
-			break;
-	} while (goes_on(v, x, reason));
+	} while (likely(v->stats->begin < x->look_at) && goes_on(v, reason));
 	if (vmx_caps.bochs)
 		look(v, x, reason);
 }

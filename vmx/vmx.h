@@ -12,6 +12,7 @@
 #include "hv/vcpu.h"
 #include "vmx/vmcs.h"
 
+#define likely(c)   __builtin_expect(!!(c), 1)
 #define unlikely(c) __builtin_expect(!!(c), 0)
 
 #define RFLAGS_TF (1ull << 8)
@@ -58,6 +59,7 @@ struct vmx_caps {
 	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	uint64_t ept_vpid;
 	unsigned timer_shift; /* IA32_VMX_MISC[4:0] */
+	uint64_t timer_round; /* 2^timer_shift - 2, modulo 2^64 */
 	unsigned phys_bits;
 	bool timer, vpid, vid, x2apic, apic_registers;
 	/* The Bochs emulator up to 2.7 departs from the SDM: in HLT it sees no virtual interrupt,
@@ -124,7 +126,17 @@ failed:
 }
 
 /* --- entry.S: 0 after a VM exit, 1 VMfailInvalid, 2 VMfailValid --- */
-int vmx_enter(struct vcpu *v, struct vmx_vcpu *x);
+static inline int vmx_enter(struct vcpu *v, struct vmx_vcpu *x)
+{
+	int err;
+
+	/* More than a C function may: less to be kept across an entry. */
+	asm volatile("call vmx_enter"
+		     : "=a"(err), "+D"(v), "+S"(x)
+		     :
+		     : "rcx", "rdx", "r8", "r9", "r10", "r11", "r14", "r15", "cc", "memory");
+	return err;
+}
 extern uint8_t vmx_exit[]; /* HOST_RIP */
 
 /* --- vmx.c --- */
