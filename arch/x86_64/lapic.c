@@ -18,6 +18,7 @@ enum { /* offsets; x2APIC MSR = 0x800 + offset / 16 */
        APIC_EOI = 0xb0,
        APIC_SVR = 0xf0,
        APIC_ISR = 0x100,
+       APIC_IRR = 0x200,
        APIC_ESR = 0x280,
        APIC_LVT_CMCI = 0x2f0,
        APIC_ICR = 0x300,
@@ -46,6 +47,9 @@ enum { /* offsets; x2APIC MSR = 0x800 + offset / 16 */
 
 #define CPUID_TSC_DEADLINE (1u << 24)
 #define SEND_SPINS	   1000000
+
+#define TRIAL_TICKS 50000 /* of the TSC, from arming to the deadline */
+#define TRIAL_LATE  (1u << 24)
 
 static bool ready, x2, deadline_mode;
 static volatile uint32_t *regs; /* xAPIC */
@@ -102,9 +106,14 @@ static void set_mode(void)
 	}
 }
 
+static bool vector_bit(unsigned bank, uint8_t vector)
+{
+	return reg_read(bank + vector / 32 * 0x10) >> vector % 32 & 1;
+}
+
 bool lapic_in_service(uint8_t vector)
 {
-	return reg_read(APIC_ISR + vector / 32 * 0x10) >> vector % 32 & 1;
+	return vector_bit(APIC_ISR, vector);
 }
 
 /* Firmware may have left interrupts in service, which would block all of lower priority. */
@@ -113,6 +122,49 @@ static void drain(void)
 	for (unsigned v = 16; v < 256; v++)
 		if (lapic_in_service((uint8_t)v))
 			lapic_eoi();
+}
+
+static void deadline_on(void)
+{
+	reg_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
+	asm volatile("mfence" : : : "memory"); /* SDM vol. 3, 11.5.4.1 */
+	wrmsr(MSR_TSC_DEADLINE, 0);
+}
+
+/* Once on the boot CPU, interrupts off. An emulator, or a processor with an erratum, may compare
+ * the deadline with something other than the TSC. The interrupt of the trial stays pending, for
+ * nobody. */
+static bool deadline_keeps_time(void)
+{
+	uint64_t deadline = rdtsc() + TRIAL_TICKS, now;
+	bool fired;
+
+	wrmsr(MSR_TSC_DEADLINE, deadline);
+	do {
+		fired = vector_bit(APIC_IRR, VECTOR_TIMER);
+		now = rdtsc_ordered();
+	} while (!fired && now < deadline + TRIAL_LATE);
+	wrmsr(MSR_TSC_DEADLINE, 0);
+	if (!fired || now < deadline)
+		log_info("LAPIC: the TSC deadline timer is %s, and not used",
+			 fired ? "early" : "late");
+	return fired && now >= deadline;
+}
+
+static void timer_init(void)
+{
+	if (!ready)
+		deadline_mode = cpuid(1, 0).ecx & CPUID_TSC_DEADLINE;
+	if (deadline_mode)
+		deadline_on();
+	if (deadline_mode && !ready)
+		deadline_mode = deadline_keeps_time();
+	if (deadline_mode)
+		return;
+	reg_write(APIC_LVT_TIMER, LVT_MASKED);
+	reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+	reg_write(APIC_TIMER_INITIAL, 0);
+	reg_write(APIC_LVT_TIMER, VECTOR_TIMER);
 }
 
 void lapic_init(void)
@@ -135,16 +187,7 @@ void lapic_init(void)
 	reg_write(APIC_ESR, 0);
 	drain();
 	this_cpu()->apic_id = lapic_id();
-	deadline_mode = cpuid(1, 0).ecx & CPUID_TSC_DEADLINE;
-	if (deadline_mode) {
-		reg_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
-		asm volatile("mfence" : : : "memory"); /* SDM vol. 3, 11.5.4.1 */
-		wrmsr(MSR_TSC_DEADLINE, 0);
-	} else {
-		reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-		reg_write(APIC_TIMER_INITIAL, 0);
-		reg_write(APIC_LVT_TIMER, VECTOR_TIMER);
-	}
+	timer_init();
 	if (!ready)
 		log_info("LAPIC: %s mode, boot CPU has ID 0x%x, timer: %s", x2 ? "x2APIC" : "xAPIC",
 			 lapic_id(), deadline_mode ? "TSC deadline" : "one-shot");
@@ -250,13 +293,9 @@ void lapic_timer_arm(uint64_t deadline)
 	reg_write(APIC_TIMER_INITIAL, ticks >= UINT32_MAX ? UINT32_MAX : (uint32_t)ticks + 1);
 }
 
-/* Early, because the count has 32 bits only or its rate was rounded: go on waiting. */
+/* Whoever waits looks at the time and arms it again if this was early: the count has 32 bits only.
+ */
 void lapic_timer_interrupt(void)
 {
-	struct cpu *c = this_cpu();
-
-	if (c->timer_deadline != UINT64_MAX && rdtsc() < c->timer_deadline)
-		lapic_timer_arm(c->timer_deadline);
-	else
-		c->timer_deadline = UINT64_MAX;
+	this_cpu()->timer_deadline = UINT64_MAX;
 }
