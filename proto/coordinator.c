@@ -9,7 +9,11 @@ void coordinator_init(struct coordinator *c, const struct coordinator_config *co
 		      struct coordinator_node *nodes, struct deadline *deadlines,
 		      const struct moment *now)
 {
-	*c = (struct coordinator){.config = *config, .nodes = nodes, .until = WIRE_NEVER};
+	/* Nodes forget when they are reset: epochs are unique since incarnations are. */
+	*c = (struct coordinator){.config = *config,
+				  .nodes = nodes,
+				  .until = WIRE_NEVER,
+				  .highest = config->incarnation};
 	deadlines_init(&c->due, deadlines, config->nodes);
 	for (uint32_t i = 0; i < config->nodes; i++)
 		nodes[i] = (struct coordinator_node){.until = WIRE_NEVER};

@@ -19,7 +19,8 @@
 
 struct coordinator_config {
 	uint64_t experiment;
-	uint64_t incarnation; /* larger than that of any coordinator before */
+	uint64_t incarnation; /* larger than that of any coordinator before, by more than the epochs
+				 that it began: the time in ms will do. Epochs count from here */
 	uint32_t nodes;
 	uint64_t margin;      /* ns before T (and T') by which all must have acknowledged */
 	uint64_t late_limit;  /* a node that would freeze later than this after T runs on */
@@ -109,7 +110,7 @@ struct coordinator {
 	bool thaw_committed; /* an earlier coordinator has committed this T' */
 	bool announced;	     /* that it was superseded */
 
-	uint64_t highest; /* epoch that any node knows */
+	uint64_t highest; /* epoch so far */
 	uint64_t epoch, at, until, late_limit;
 	uint32_t round;
 	enum coordinator_outcome outcome;

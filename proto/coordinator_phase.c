@@ -189,26 +189,35 @@ static void conclude(struct coordinator *c)
 		c->outcome = c->late > c->config.late_clean ? OUTCOME_LATE : OUTCOME_CLEAN;
 }
 
-/* Called off; but a node can have been committed by the coordinator before. */
+/* Called off: what a node did all the same, since an earlier coordinator had committed it. */
+static enum coordinator_fate fate_aborted(const struct coordinator *c,
+					  const struct coordinator_node *n)
+{
+	if (in_epoch(c, n) && (n->state >= STATE_COMMITTED || n->result == RESULT_DONE))
+		return FATE_ALONE;
+	if (n->fate != FATE_NONE)
+		return (enum coordinator_fate)n->fate;
+	if (was_reset(n))
+		return FATE_RESET;
+	return n->done ? FATE_NONE : FATE_SILENT;
+}
+
 static void conclude_abort(struct coordinator *c)
 {
 	bool froze = false;
 
 	for (uint32_t i = 0; i < c->config.nodes; i++) {
 		struct coordinator_node *n = &c->nodes[i];
-		bool known = n->done && !was_reset(n);
+		enum coordinator_fate fate = fate_aborted(c, n);
 
-		if (in_epoch(c, n) && (n->state >= STATE_COMMITTED || n->result == RESULT_DONE)) {
-			coordinator_set_fate(c, n, FATE_ALONE);
-			froze = true;
-		} else if (c->inherited && !known) {
-			coordinator_set_fate(c, n, was_reset(n) ? FATE_RESET : FATE_SILENT);
-			froze = true; /* perhaps */
-		} else if (!n->done && n->fate == FATE_NONE) {
-			coordinator_set_fate(c, n, FATE_SILENT);
-		}
+		coordinator_set_fate(c, n, fate);
+		froze |= fate == FATE_ALONE ||
+			 (c->inherited && (fate == FATE_SILENT || fate == FATE_RESET));
 	}
 	c->outcome = froze ? OUTCOME_PARTIAL : OUTCOME_ABORTED;
+	for (uint32_t i = 0; froze && i < c->config.nodes; i++)
+		if (c->nodes[i].fate == FATE_NONE)
+			coordinator_set_fate(c, &c->nodes[i], FATE_RAN_ON);
 }
 
 /* --- decisions --- */
