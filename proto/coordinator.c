@@ -146,17 +146,19 @@ void coordinator_schedule(struct coordinator *c, uint32_t node, const struct mom
 static enum wire_type kind(const struct coordinator *c, const struct coordinator_node *n)
 {
 	static const enum wire_type of_phase[] = {
-		[PHASE_ATTACHING] = WIRE_QUERY,	   [PHASE_IDLE] = WIRE_QUERY,
-		[PHASE_ARMING] = WIRE_ARM,	   [PHASE_ABORTING] = WIRE_ABORT,
-		[PHASE_COMMITTING] = WIRE_COMMIT,  [PHASE_FROZEN] = WIRE_QUERY,
+		[PHASE_ATTACHING] = WIRE_ATTACH,     [PHASE_IDLE] = WIRE_QUERY,
+		[PHASE_ARMING] = WIRE_ARM,	     [PHASE_ABORTING] = WIRE_ABORT,
+		[PHASE_COMMITTING] = WIRE_COMMIT,    [PHASE_FROZEN] = WIRE_QUERY,
 		[PHASE_THAW_ARMING] = WIRE_THAW_ARM, [PHASE_THAWING] = WIRE_THAW_COMMIT,
 		[PHASE_SUPERSEDED] = WIRE_QUERY,
 	};
 
 	if (!n->boot)
+		return WIRE_ATTACH;
+	if (!coordinator_node_stray(c, n) && n->done)
 		return WIRE_QUERY;
 	if (!coordinator_node_stray(c, n))
-		return n->done ? WIRE_QUERY : of_phase[c->phase];
+		return coordinator_node_left_out(c, n) ? WIRE_COMMIT : of_phase[c->phase];
 	if (n->state != STATE_FROZEN)
 		return WIRE_ABORT;
 	return n->thaw == THAW_COMMITTED ? WIRE_QUERY : WIRE_THAW_COMMIT;
@@ -249,8 +251,7 @@ static bool ours(const struct coordinator *c, const struct wire_message *m)
 }
 
 /* Reports can overtake each other, and come again: only what is newer than all before counts. */
-static bool is_news(struct coordinator *c, struct coordinator_node *n,
-		    const struct wire_message *m)
+static bool is_news(struct coordinator *c, struct coordinator_node *n, const struct wire_message *m)
 {
 	if (n->boot == m->boot)
 		return m->report.number > n->number;
@@ -282,8 +283,7 @@ static void take(struct coordinator_node *n, const struct wire_message *m)
 	n->flags = r->flags;
 }
 
-static void reschedule(struct coordinator *c, uint32_t node, bool urgent,
-		       const struct moment *now)
+static void reschedule(struct coordinator *c, uint32_t node, bool urgent, const struct moment *now)
 {
 	struct coordinator_node *n = &c->nodes[node];
 
@@ -331,8 +331,8 @@ void coordinator_receive(struct coordinator *c, const struct wire_message *m,
 	n->acknowledge = m->seq == 0;
 	coordinator_judge(c, n, answers && m->seq >= n->asked_seq);
 	set_done(c, n);
-	reschedule(c, m->node,
-		   (other_boot && !n->done) || (!stray && coordinator_node_stray(c, n)), now);
+	reschedule(c, m->node, (other_boot && !n->done) || (!stray && coordinator_node_stray(c, n)),
+		   now);
 }
 
 const char *coordinator_fate_text(enum coordinator_fate f)

@@ -38,8 +38,8 @@ enum coordinator_phase {
 	PHASE_IDLE,
 	PHASE_ARMING,
 	PHASE_ABORTING,
-	PHASE_COMMITTING,  /* until all stand */
-	PHASE_FROZEN,	   /* open: until there is a T' */
+	PHASE_COMMITTING, /* until all stand */
+	PHASE_FROZEN,	  /* open: until there is a T' */
 	PHASE_THAW_ARMING,
 	PHASE_THAWING,
 	PHASE_SUPERSEDED, /* a later coordinator is at work; this one does nothing any more */
@@ -80,8 +80,8 @@ struct coordinator_node {
 	uint64_t epoch, at, until, late_limit;
 	uint64_t late, frozen, freeze_bound, thaw_bound;
 	uint32_t round, tries;
-	uint64_t asked_seq;	     /* first command of the kind `asked` */
-	uint8_t asked;		     /* enum wire_type of the latest command, SEEN excepted */
+	uint64_t asked_seq; /* first command of the kind `asked` */
+	uint8_t asked;	    /* enum wire_type of the latest command, SEEN excepted */
 	uint8_t state, thaw, result, refusal, flags;
 	uint8_t fate;	  /* in the current or latest epoch */
 	bool done;	  /* as far as the phase wants it */
@@ -89,7 +89,7 @@ struct coordinator_node {
 };
 
 struct coordinator_action {
-	bool send;		  /* `message` to `node`; else `event` */
+	bool send; /* `message` to `node`; else `event` */
 	uint32_t node;
 	struct wire_message message;
 	enum coordinator_event event;
@@ -104,9 +104,9 @@ struct coordinator {
 	uint64_t phase_ends; /* mono: patience, or T - margin */
 	uint32_t pending;    /* nodes that are not done */
 	uint64_t seq;
-	bool inherited; /* the epoch is an earlier coordinator's */
-	bool failing;	/* the arming can't succeed any more */
-	bool force;	/* thaw without those that do not acknowledge */
+	bool inherited;	     /* the epoch is an earlier coordinator's */
+	bool failing;	     /* the arming can't succeed any more */
+	bool force;	     /* thaw without those that do not acknowledge */
 	bool thaw_committed; /* an earlier coordinator has committed this T' */
 	bool announced;	     /* that it was superseded */
 
@@ -126,13 +126,13 @@ void coordinator_init(struct coordinator *c, const struct coordinator_config *co
 void coordinator_receive(struct coordinator *c, const struct wire_message *m,
 			 const struct moment *now);
 
-/* PHASE_IDLE. `until`: T', or WIRE_NEVER: open until coordinator_thaw. -EINVAL: T is nearer than the
- * margin, or T' is not after T. */
+/* PHASE_IDLE. `until`: T', or WIRE_NEVER: open until coordinator_thaw. -EINVAL: T is nearer than
+ * the margin, or T' is not after T. */
 int coordinator_freeze(struct coordinator *c, uint64_t at, uint64_t until,
 		       const struct moment *now);
 int coordinator_abort(struct coordinator *c, const struct moment *now); /* PHASE_ARMING */
-/* PHASE_FROZEN. With `force` the others thaw without the nodes that don't acknowledge in time; those
- * are told as soon as they answer. -EINVAL: T' is nearer than the margin. */
+/* PHASE_FROZEN. With `force` the others thaw without the nodes that don't acknowledge in time;
+ * those are told as soon as they answer. -EINVAL: T' is nearer than the margin. */
 int coordinator_thaw(struct coordinator *c, uint64_t until, bool force, const struct moment *now);
 
 bool coordinator_next(struct coordinator *c, const struct moment *now,

@@ -7,6 +7,9 @@
 bool coordinator_node_done(const struct coordinator *c, const struct coordinator_node *n);
 /* Is it active in an epoch that is over, or another's? Then it is released. */
 bool coordinator_node_stray(const struct coordinator *c, const struct coordinator_node *n);
+/* When it answered last it did not know the inherited epoch. The earlier coordinator may have armed
+ * it since: a commit settles that. */
+bool coordinator_node_left_out(const struct coordinator *c, const struct coordinator_node *n);
 void coordinator_set_fate(struct coordinator *c, struct coordinator_node *n,
 			  enum coordinator_fate fate);
 /* The node's deadline, from what it last said. */

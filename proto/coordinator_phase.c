@@ -18,31 +18,32 @@ static bool thaw_armed(const struct coordinator *c, const struct coordinator_nod
 	return n->thaw == THAW_COMMITTED || (n->thaw == THAW_ARMED && n->round == c->round);
 }
 
-/* An earlier coordinator's epoch that this node knows nothing of. */
-static bool left_out(const struct coordinator *c, const struct coordinator_node *n)
+bool coordinator_node_left_out(const struct coordinator *c, const struct coordinator_node *n)
 {
-	return c->inherited && n->boot && n->state == STATE_IDLE && n->epoch < c->epoch;
+	return c->inherited && n->boot && n->epoch < c->epoch && !was_reset(n) &&
+	       n->state == STATE_IDLE && c->phase != PHASE_ABORTING;
+}
+
+/* The epoch is over there, and nobody can begin it there any more. */
+static bool settled(const struct coordinator *c, const struct coordinator_node *n)
+{
+	return n->boot && n->state == STATE_IDLE && (n->epoch >= c->epoch || was_reset(n));
 }
 
 bool coordinator_node_done(const struct coordinator *c, const struct coordinator_node *n)
 {
-	bool idle = n->boot && n->state == STATE_IDLE;
-
 	switch (c->phase) {
 	case PHASE_ATTACHING:
 		return n->echo >= c->phase_seq;
 	case PHASE_ARMING:
 		return in_epoch(c, n) && n->state == STATE_ARMED;
 	case PHASE_ABORTING:
-		return in_epoch(c, n) ? idle || n->state == STATE_FROZEN
-				      : idle && n->epoch > c->epoch;
 	case PHASE_COMMITTING:
-		return was_reset(n) || left_out(c, n) ||
-		       (in_epoch(c, n) && (idle || n->state == STATE_FROZEN));
+		return settled(c, n) || (in_epoch(c, n) && n->state == STATE_FROZEN);
 	case PHASE_THAW_ARMING:
-		return idle || (in_epoch(c, n) && thaw_armed(c, n));
+		return settled(c, n) || (in_epoch(c, n) && thaw_armed(c, n));
 	case PHASE_THAWING:
-		return idle;
+		return settled(c, n);
 	default:
 		return true;
 	}
@@ -139,8 +140,6 @@ static enum coordinator_fate fate_frozen(const struct coordinator *c,
 {
 	if (was_reset(n))
 		return FATE_RESET;
-	if (left_out(c, n))
-		return FATE_RAN_ON;
 	if (!in_epoch(c, n) || n->state == STATE_ARMED || n->state == STATE_COMMITTED)
 		return FATE_SILENT;
 	if (n->state == STATE_IDLE && n->result != RESULT_DONE)
@@ -243,9 +242,8 @@ static void enter_idle(struct coordinator *c, const struct moment *now)
 static bool proves_commit(const struct coordinator_node *n)
 {
 	return n->state >= STATE_COMMITTED ||
-	       (n->state == STATE_IDLE &&
-		(n->result == RESULT_DONE || n->result == RESULT_MISSED ||
-		 n->result == RESULT_FAILED));
+	       (n->state == STATE_IDLE && (n->result == RESULT_DONE || n->result == RESULT_MISSED ||
+					   n->result == RESULT_FAILED));
 }
 
 /* What did an earlier coordinator leave? */

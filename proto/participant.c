@@ -128,24 +128,33 @@ static enum wire_refusal arm(struct participant *p, const struct wire_message *m
 	return REFUSAL_NONE;
 }
 
+/* The others are committed, this node was never armed: its arming, if it still comes, is stale. */
+static enum wire_refusal left_out(struct participant *p, const struct wire_message *m)
+{
+	if (p->report.state > STATE_ARMED)
+		return REFUSAL_BUSY;
+	begin(p, m->epoch);
+	end(p, RESULT_MISSED);
+	return REFUSAL_NONE;
+}
+
 static enum wire_refusal commit(struct participant *p, const struct wire_message *m,
 				const struct moment *now)
 {
 	struct wire_report *r = &p->report;
 
 	if (m->epoch != p->epoch)
-		return REFUSAL_UNARMED;
+		return left_out(p, m);
 	if (r->state == STATE_IDLE)
 		return REFUSAL_STALE;
 	if (m->command.at != r->at)
 		return REFUSAL_UNARMED;
 	if (r->state != STATE_ARMED)
 		return REFUSAL_NONE;
-	if (past_limit(p, now)) {
+	if (past_limit(p, now))
 		end(p, RESULT_MISSED);
-		return REFUSAL_STALE;
-	}
-	r->state = STATE_COMMITTED;
+	else
+		r->state = STATE_COMMITTED;
 	return REFUSAL_NONE;
 }
 
@@ -204,14 +213,17 @@ static enum wire_refusal obey(struct participant *p, const struct wire_message *
 {
 	enum wire_refusal refusal;
 
-	if (m->boot != p->config.boot)
+	if (m->boot != p->config.boot && (m->boot || m->type != WIRE_ATTACH))
 		return REFUSAL_BOOT;
 	if (m->incarnation < p->report.obeys)
 		return REFUSAL_SUPERSEDED;
+	if (m->type == WIRE_ATTACH) {
+		p->report.obeys = m->incarnation;
+		return REFUSAL_NONE;
+	}
 	if (m->epoch < p->epoch)
 		return REFUSAL_STALE;
 	refusal = carry_out(p, m, now);
-	/* A later coordinator that knows the epoch is the one to obey. */
 	if (refusal == REFUSAL_NONE)
 		p->report.obeys = m->incarnation;
 	return refusal;
@@ -384,8 +396,7 @@ static bool instruct(struct participant *p, struct participant_action *a)
 	return false;
 }
 
-bool participant_next(struct participant *p, const struct moment *now,
-		      struct participant_action *a)
+bool participant_next(struct participant *p, const struct moment *now, struct participant_action *a)
 {
 	*a = (struct participant_action){0};
 	if (p->report.state == STATE_ARMED && past_limit(p, now))

@@ -19,12 +19,10 @@ struct field {
 #define OFFSET_TYPE    5
 #define OFFSET_SIZE    6
 
-#define FIELD(member, on_wire, range)                    \
-	{                                                \
-		offsetof(struct wire_message, member),   \
-		on_wire,                                 \
-		sizeof(((struct wire_message *)0)->member), \
-		range,                                   \
+#define FIELD(member, on_wire, range)                                      \
+	{                                                                  \
+		offsetof(struct wire_message, member), on_wire,            \
+			sizeof(((struct wire_message *)0)->member), range, \
 	}
 
 static const struct field header[] = {

@@ -19,6 +19,7 @@
 
 enum wire_type {
 	WIRE_QUERY = 1,	  /* report; changes nothing */
+	WIRE_ATTACH,	  /* report; from now on obey no earlier coordinator */
 	WIRE_SEEN,	  /* reports up to `seen` are known; no answer */
 	WIRE_ARM,	  /* get ready to freeze at T */
 	WIRE_COMMIT,	  /* all are armed: freeze at T */
@@ -38,7 +39,7 @@ enum wire_result {
 	RESULT_DONE,	    /* frozen and thawed */
 	RESULT_ABORTED,	    /* by the coordinator */
 	RESULT_UNCOMMITTED, /* armed, and heard neither commit nor abort: ran on */
-	RESULT_MISSED,	    /* the commit came later than the limit: ran on */
+	RESULT_MISSED,	    /* the commit came later than the limit, or without arming: ran on */
 	RESULT_WITHDRAWN,   /* its clock was stepped, or somebody froze it by hand: ran on */
 	RESULT_FAILED,	    /* the node could not be stopped: ran on */
 	WIRE_RESULTS,
@@ -73,13 +74,13 @@ struct wire_report {
 	uint64_t number; /* counts the reports of this boot, from 1 */
 	uint64_t obeys;	 /* latest incarnation that it has obeyed */
 	uint8_t state, thaw, result, refusal, flags;
-	uint64_t at, until, late_limit; /* as armed */
-	uint64_t now;			/* its shared time */
-	uint64_t bound;			/* and how far that may be off; WIRE_NEVER: not known */
-	uint64_t margin;		/* how long before T it has to be armed */
-	uint64_t late;			/* d: from T until the node stood */
-	uint64_t frozen;		/* how long it stood */
-	uint64_t thaw_late;		/* of the thaw, after T' + d */
+	uint64_t at, until, late_limit;	   /* as armed */
+	uint64_t now;			   /* its shared time */
+	uint64_t bound;			   /* and how far that may be off; WIRE_NEVER: not known */
+	uint64_t margin;		   /* how long before T it has to be armed */
+	uint64_t late;			   /* d: from T until the node stood */
+	uint64_t frozen;		   /* how long it stood */
+	uint64_t thaw_late;		   /* of the thaw, after T' + d */
 	uint64_t freeze_bound, thaw_bound; /* `bound` when it froze and thawed */
 };
 
@@ -91,7 +92,7 @@ struct wire_message {
 	uint64_t boot;	      /* of the node: meant (0: any), or its own */
 	uint32_t node;	      /* index in the experiment */
 	uint32_t round;	      /* of thaw arming */
-	uint64_t seq;	      /* counts commands; a report's is that of the command answered, or 0 */
+	uint64_t seq; /* counts commands; a report's is that of the command answered, or 0 */
 	union {
 		struct wire_command command;
 		struct wire_report report; /* WIRE_REPORT */

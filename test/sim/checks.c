@@ -49,13 +49,15 @@ static void check_member(const struct coordinator *c, uint32_t i, uint64_t late)
 		violated("epoch %" PRIu64 ": node %u ran on, and nobody says so", c->epoch, i);
 	if (r->broken)
 		violated("epoch %" PRIu64 ": node %u was reset, or its clock stepped, and nobody "
-			 "says so", c->epoch, i);
+			 "says so",
+			 c->epoch, i);
 	if (!r->end)
 		violated("epoch %" PRIu64 " is over, and node %u still frozen", c->epoch, i);
 	frozen = r->end - r->start;
 	held = frozen + 20 * SECOND;
 	if (distance(r->start, c->at) > late + clock_error(held))
-		violated("epoch %" PRIu64 ": node %u froze %" PRIu64 " ns from T, said to be %" PRIu64,
+		violated("epoch %" PRIu64 ": node %u froze %" PRIu64
+			 " ns from T, said to be %" PRIu64,
 			 c->epoch, i, distance(r->start, c->at), late);
 	/* the clock was held: only its rate counts */
 	if (distance(frozen, planned) > late + scenario.drift_ppb * (frozen / SECOND + 1))
@@ -68,8 +70,10 @@ static void check_aborted(const struct coordinator *c)
 	if (aborted_count < ABORTED_MAX)
 		aborted[aborted_count++] = c->epoch;
 	for (uint32_t i = 0; i < scenario.nodes; i++)
-		if (node_record(&nodes[i], c->epoch) || (nodes[i].planned && nodes[i].p.epoch == c->epoch))
-			violated("epoch %" PRIu64 " was called off, and node %u freezes", c->epoch, i);
+		if (node_record(&nodes[i], c->epoch) ||
+		    (nodes[i].planned && nodes[i].p.epoch == c->epoch))
+			violated("epoch %" PRIu64 " was called off, and node %u freezes", c->epoch,
+				 i);
 }
 
 void check_outcome(const struct coordinator *c)
@@ -86,7 +90,8 @@ void check_outcome(const struct coordinator *c)
 		if (c->nodes[i].fate == FATE_NONE)
 			check_member(c, i, late);
 		else if (c->outcome != OUTCOME_PARTIAL)
-			violated("epoch %" PRIu64 ": node %u has a fate, but the outcome is not partial",
+			violated("epoch %" PRIu64
+				 ": node %u has a fate, but the outcome is not partial",
 				 c->epoch, i);
 	}
 	if (c->outcome == OUTCOME_PARTIAL && !c->spoiled)

@@ -7,8 +7,8 @@
 
 struct sim_node *nodes;
 
-#define MARGIN	   (1 * MS)
-#define NO_PEER	   UINT32_MAX
+#define MARGIN	(1 * MS)
+#define NO_PEER UINT32_MAX
 
 static int64_t scale(int64_t ppb, int64_t ns)
 {
@@ -43,10 +43,10 @@ static void discipline(struct sim_node *n)
 
 static struct moment moment(const struct sim_node *n)
 {
-	uint64_t grown = n->held ? (uint64_t)scale((int64_t)scenario.drift_ppb,
-						    (int64_t)(now - n->since)) +
-					   1
-				 : 0;
+	uint64_t grown =
+		n->held ? (uint64_t)scale((int64_t)scenario.drift_ppb, (int64_t)(now - n->since)) +
+				  1
+			: 0;
 
 	return (struct moment){
 		.mono = now - START / 2,

@@ -185,7 +185,7 @@ static void order_thaw(struct coordinator *c, const struct moment *m)
 	if (now >= scenario.heals || scenario.calm)
 		until += 200 * MS;
 	trace("operator: thaw");
-	if (coordinator_thaw(c, until, thaw_tries > 3, m) != 0)
+	if (until > c->at && coordinator_thaw(c, until, thaw_tries > 3, m) != 0)
 		violated("a thaw was refused");
 }
 

@@ -124,7 +124,7 @@ extern uint64_t outcomes[OUTCOME_ABORTED + 1];
 /* --- what must hold (checks.c) --- */
 void checks_reset(void);
 void check_outcome(const struct coordinator *c);
-void check_node(uint32_t i);		      /* after each event */
+void check_node(uint32_t i);		       /* after each event */
 void check_freeze(uint32_t i, uint64_t start); /* at its start */
 void check_end(void);
 void violated(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
