@@ -56,7 +56,7 @@ enum coordinator_outcome {
 /* Why a node spoils the epoch. */
 enum coordinator_fate {
 	FATE_NONE,
-	FATE_REFUSED, /* `refusal` */
+	FATE_REFUSED, /* `refused` */
 	FATE_SILENT,  /* not heard of when it mattered; may be frozen */
 	FATE_RESET,   /* since it was armed */
 	FATE_RAN_ON,  /* `result` */
@@ -83,6 +83,7 @@ struct coordinator_node {
 	uint64_t asked_seq; /* first command of the kind `asked` */
 	uint8_t asked;	    /* enum wire_type of the latest command, SEEN excepted */
 	uint8_t state, thaw, result, refusal, flags;
+	uint8_t refused; /* why it refused to arm */
 	uint8_t fate;	  /* in the current or latest epoch */
 	bool done;	  /* as far as the phase wants it */
 	bool acknowledge; /* it has told something unasked */

@@ -101,6 +101,7 @@ static void judge_arming(struct coordinator *c, struct coordinator_node *n, bool
 		coordinator_set_fate(c, n, FATE_RAN_ON);
 	} else if (answers && n->asked == WIRE_ARM && n->refusal != REFUSAL_NONE &&
 		   n->refusal != REFUSAL_BOOT) {
+		n->refused = n->refusal;
 		coordinator_set_fate(c, n, FATE_REFUSED);
 	} else {
 		return;

@@ -101,9 +101,8 @@ static void hold(uint32_t i, bool held)
 	if (n->held == held || (!held && n->frozen))
 		violated("node %u: its servo is %s", i,
 			 held ? "held twice" : "released while it runs freely, or stands");
-	if (held)
-		discipline(n);
 	n->held = held;
+	discipline(n);
 }
 
 static void act(uint32_t i, const struct participant_action *a)

@@ -162,6 +162,10 @@ static void order_freeze(struct coordinator *c, const struct moment *m)
 
 	if (!epochs_left || (!calm && (epochs_left == 1 || now >= scenario.heals)))
 		return;
+	if (one_in(8)) { /* a far T: others may come before it */
+		at += 4 * SECOND;
+		until += until == WIRE_NEVER ? 0 : 4 * SECOND;
+	}
 	if (calm) /* time enough */
 		at += 200 * MS;
 	if (until != WIRE_NEVER && calm)
