@@ -83,7 +83,7 @@ struct coordinator_node {
 	uint64_t asked_seq; /* first command of the kind `asked` */
 	uint8_t asked;	    /* enum wire_type of the latest command, SEEN excepted */
 	uint8_t state, thaw, result, refusal, flags;
-	uint8_t refused; /* why it refused to arm */
+	uint8_t refused;  /* why it refused to arm */
 	uint8_t fate;	  /* in the current or latest epoch */
 	bool done;	  /* as far as the phase wants it */
 	bool acknowledge; /* it has told something unasked */
