@@ -42,9 +42,15 @@ int coordinator_freeze(struct coordinator *c, uint64_t at, uint64_t until, const
 	c->inherited = c->failing = c->thaw_committed = false;
 	c->outcome = OUTCOME_NONE;
 	c->spoiled = 0;
+	/* Only nodes that were heard of before: one that was reset since may have been fenced off
+	 * by a later coordinator, and forgotten it. */
 	for (uint32_t i = 0; i < c->config.nodes; i++) {
-		c->nodes[i].armed_boot = 0;
+		c->nodes[i].armed_boot = c->nodes[i].boot;
 		c->nodes[i].fate = FATE_NONE;
+		if (!c->nodes[i].boot) {
+			coordinator_set_fate(c, &c->nodes[i], FATE_SILENT);
+			c->failing = true;
+		}
 	}
 	coordinator_enter(c, PHASE_ARMING, now->mono + (at - now->shared) - c->config.margin, now);
 	return 0;
@@ -105,13 +111,6 @@ static uint64_t waits_until(const struct coordinator *c, const struct coordinato
 	return WIRE_NEVER;
 }
 
-/* Nobody knows what became of it: it is asked until it answers. */
-static bool lost(const struct coordinator *c, const struct coordinator_node *n)
-{
-	return c->phase == PHASE_IDLE && (!n->boot || n->fate == FATE_SILENT) &&
-	       n->echo < c->phase_seq;
-}
-
 static uint64_t next_try(const struct coordinator *c, uint32_t node, const struct moment *now)
 {
 	const struct coordinator_node *n = &c->nodes[node];
@@ -134,7 +133,7 @@ void coordinator_schedule(struct coordinator *c, uint32_t node, const struct mom
 		at = soon_after(c, node, waits, now);
 	else if (!n->done)
 		at = next_try(c, node, now);
-	else if (c->phase == PHASE_FROZEN || lost(c, n))
+	else if (c->phase == PHASE_FROZEN || c->phase == PHASE_IDLE)
 		at = alive;
 	if (at > alive && at != DEADLINE_NEVER)
 		at = alive;

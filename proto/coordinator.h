@@ -20,7 +20,7 @@
 struct coordinator_config {
 	uint64_t experiment;
 	uint64_t incarnation; /* larger than that of any coordinator before, by more than the epochs
-				 that it began: the time in ms will do. Epochs count from here */
+				 that it began: the time in us will do. Epochs count from here */
 	uint32_t nodes;
 	uint64_t margin;      /* ns before T (and T') by which all must have acknowledged */
 	uint64_t late_limit;  /* a node that would freeze later than this after T runs on */
@@ -29,7 +29,7 @@ struct coordinator_config {
 	uint64_t patience;    /* for a node that says nothing when it should */
 	uint64_t retry_first; /* until the first repetition; then twice as long each time */
 	uint64_t retry_limit;
-	uint64_t keep_alive; /* between questions to nodes that stand open, or were lost */
+	uint64_t keep_alive; /* between questions to nodes that run, or stand open */
 	uint64_t pace;	     /* between first messages to different nodes */
 };
 
@@ -75,7 +75,7 @@ enum coordinator_event {
 
 /* What is known of a node. */
 struct coordinator_node {
-	uint64_t boot, armed_boot; /* 0: not known, not armed */
+	uint64_t boot, armed_boot; /* now, and when the epoch began; 0: not known */
 	uint64_t number, echo;	   /* of its latest report; latest command that it answered */
 	uint64_t epoch, at, until, late_limit;
 	uint64_t late, frozen, freeze_bound, thaw_bound;
@@ -128,7 +128,8 @@ void coordinator_receive(struct coordinator *c, const struct wire_message *m,
 			 const struct moment *now);
 
 /* PHASE_IDLE. `until`: T', or WIRE_NEVER: open until coordinator_thaw. -EINVAL: T is nearer than
- * the margin, or T' is not after T. */
+ * the margin, or T' is not after T. A node that was not heard of, or was reset since, makes the
+ * epoch fail; keep_alive later it is known. */
 int coordinator_freeze(struct coordinator *c, uint64_t at, uint64_t until,
 		       const struct moment *now);
 int coordinator_abort(struct coordinator *c, const struct moment *now); /* PHASE_ARMING */

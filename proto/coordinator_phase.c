@@ -93,14 +93,11 @@ static void judge_arming(struct coordinator *c, struct coordinator_node *n, bool
 {
 	bool armed = in_epoch(c, n) && n->state == STATE_ARMED;
 
-	if (armed && !n->armed_boot)
-		n->armed_boot = n->boot;
 	if (was_reset(n)) {
 		coordinator_set_fate(c, n, FATE_RESET);
-	} else if (n->armed_boot && !armed) { /* withdrawn */
+	} else if (in_epoch(c, n) && !armed) { /* withdrawn */
 		coordinator_set_fate(c, n, FATE_RAN_ON);
-	} else if (answers && n->asked == WIRE_ARM && n->refusal != REFUSAL_NONE &&
-		   n->refusal != REFUSAL_BOOT) {
+	} else if (answers && n->asked == WIRE_ARM && n->refusal != REFUSAL_NONE && !armed) {
 		n->refused = n->refusal;
 		coordinator_set_fate(c, n, FATE_REFUSED);
 	} else {

@@ -92,7 +92,7 @@ void coordinator_start(void)
 {
 	struct coordinator_config config = {
 		.experiment = EXPERIMENT,
-		.incarnation = now / MS,
+		.incarnation = now / 1000,
 		.nodes = scenario.nodes,
 		.margin = between(5 * MS, 30 * MS),
 		.late_limit = between(10 * MS, SECOND),

@@ -27,7 +27,7 @@ static void draw_scenario(uint32_t fixed_nodes)
 	if (fixed_nodes)
 		s->nodes = fixed_nodes;
 	s->heals = START + between(3, 12) * SECOND;
-	s->ends = s->heals + 60 * SECOND;
+	s->ends = s->heals + 45 * SECOND;
 	if (s->calm)
 		return;
 	s->loss = one_in(2) ? (uint32_t)below(40) : 0;

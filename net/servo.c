@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "net/servo.h"
+
+#define SECOND	       1000000000
+#define SETTLING       8 /* offsets for which the servo follows fast */
+#define LOCK_AFTER     4 /* offsets within the bound */
+#define NOISE_FLOOR    100
+#define OUTLIER_FACTOR 6
+#define OUTLIERS_REAL  4 /* that stay are not the network's */
+#define OUTLIERS_MAX   40 /* longer than the delays are remembered */
+#define DRIFT_UNKNOWN  100000 /* ppb; a quartz that nobody has measured */
+#define INTERVAL_MIN   1000000
+#define INTERVAL_MAX   INT64_C(16000000000)
+
+void servo_init(struct servo *s, struct shared_clock *clock, const struct servo_config *config)
+{
+	*s = (struct servo){.config = *config, .clock = clock};
+}
+
+static void forget_path(struct servo *s)
+{
+	s->delay_count = s->noise_count = 0;
+	s->jitter = s->usual = 0;
+	s->good = s->outliers = 0;
+}
+
+void servo_restart(struct servo *s)
+{
+	forget_path(s);
+	s->state = SERVO_EMPTY;
+	s->taken = 0;
+	s->integral = s->clock->rate;
+}
+
+static uint64_t magnitude(int64_t x)
+{
+	return x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
+}
+
+/* --- what is known of the path, and of the noise on it --- */
+
+void servo_delay(struct servo *s, int64_t delay)
+{
+	unsigned n;
+
+	if (delay <= 0)
+		return;
+	s->delays[s->delay_count++ % SERVO_DELAYS] = (uint64_t)delay;
+	n = s->delay_count < SERVO_DELAYS ? s->delay_count : SERVO_DELAYS;
+	s->delay = UINT64_MAX;
+	for (unsigned i = 0; i < n; i++)
+		if (s->delays[i] < s->delay)
+			s->delay = s->delays[i];
+}
+
+static uint64_t latest_excess(const struct servo *s)
+{
+	return s->delays[(s->delay_count - 1) % SERVO_DELAYS] - s->delay;
+}
+
+static void note_noise(struct servo *s, uint64_t noise)
+{
+	uint64_t sorted[SERVO_NOISE];
+	unsigned n, k;
+
+	s->noise[s->noise_count++ % SERVO_NOISE] = noise;
+	n = s->noise_count < SERVO_NOISE ? s->noise_count : SERVO_NOISE;
+	for (unsigned i = 0; i < n; i++) {
+		for (k = i; k && sorted[k - 1] > s->noise[i]; k--)
+			sorted[k] = sorted[k - 1];
+		sorted[k] = s->noise[i];
+	}
+	s->jitter = sorted[n - 1];
+	s->usual = sorted[n / 2];
+}
+
+static bool is_outlier(struct servo *s, uint64_t noise)
+{
+	uint64_t usual = s->usual > NOISE_FLOOR ? s->usual : NOISE_FLOOR;
+
+	if (s->taken < SETTLING || s->noise_count < SETTLING || noise <= OUTLIER_FACTOR * usual) {
+		s->outliers = 0;
+		return false;
+	}
+	s->outliers++;
+	if (s->outliers > OUTLIERS_MAX)
+		return false;
+	/* A queue makes the round trip longer; a clock that is off does not. */
+	return s->outliers <= OUTLIERS_REAL || latest_excess(s) > noise / 4;
+}
+
+/* --- the controller --- */
+
+static int64_t clamp(int64_t x, int64_t limit)
+{
+	return x > limit ? limit : x < -limit ? -limit : x;
+}
+
+/* The rate that undoes `offset` in `interval`. Both limited, so that the product fits. */
+static int64_t rate_for(int64_t offset, int64_t interval)
+{
+	int64_t ppb = clamp(offset, INT64_C(1000000000)) * SECOND / interval;
+
+	return RATE_OF(clamp(ppb, RATE_PPB_MAX));
+}
+
+static void set_rate(struct servo *s, uint64_t local, int64_t rate)
+{
+	shared_set_rate(s->clock, local, clamp(rate, RATE_OF(RATE_PPB_MAX)));
+}
+
+/* Fast at first; then slowly, so that the network's noise does not become the clock's. */
+static void control(struct servo *s, uint64_t local, int64_t offset, int64_t interval)
+{
+	int64_t rate = rate_for(offset, interval);
+	bool settling = s->taken < SETTLING;
+
+	s->integral =
+		clamp(s->integral - (settling ? rate * 3 / 10 : rate / 32), RATE_OF(RATE_PPB_MAX));
+	set_rate(s, local, s->integral - (settling ? rate * 7 / 10 : rate / 4));
+}
+
+static enum servo_result step(struct servo *s, uint64_t local, int64_t offset)
+{
+	shared_step(s->clock, local, -offset);
+	forget_path(s);
+	s->offset = 0;
+	s->taken = 0;
+	s->state = SERVO_TRACKING;
+	return SERVO_STEPPED;
+}
+
+static void note(struct servo *s, uint64_t local, int64_t offset)
+{
+	s->last = local;
+	s->offset = offset;
+	s->taken++;
+}
+
+static enum servo_result second(struct servo *s, uint64_t local, int64_t offset, int64_t interval)
+{
+	int64_t rate = rate_for(offset - s->offset, interval);
+
+	s->integral = clamp(s->clock->rate - rate, RATE_OF(RATE_PPB_MAX));
+	set_rate(s, local, s->integral);
+	/* the delays so far were measured with a wrong rate */
+	s->delays[0] = s->delay;
+	s->delay_count = 1;
+	note(s, local, offset);
+	s->state = SERVO_TRACKING;
+	return magnitude(offset) > s->config.step_first ? step(s, local, offset) : SERVO_TAKEN;
+}
+
+static void judge_lock(struct servo *s, uint64_t local, int64_t offset)
+{
+	bool good = s->taken > SETTLING && magnitude(offset) <= servo_bound(s, local);
+
+	s->good = good ? s->good + 1 : 0;
+	if (s->good >= LOCK_AFTER)
+		s->state = SERVO_LOCKED;
+	else if (!good)
+		s->state = SERVO_TRACKING;
+}
+
+static bool must_step(const struct servo *s, int64_t offset)
+{
+	return s->config.step && magnitude(offset) > s->config.step;
+}
+
+static enum servo_result track(struct servo *s, uint64_t local, int64_t offset, int64_t interval)
+{
+	if (is_outlier(s, magnitude(offset))) {
+		s->rejected++;
+		return SERVO_REJECTED;
+	}
+	if (must_step(s, offset) && !s->held)
+		return step(s, local, offset);
+	judge_lock(s, local, offset);
+	note_noise(s, magnitude(offset));
+	note(s, local, offset);
+	if (!s->held)
+		control(s, local, offset, interval);
+	return SERVO_TAKEN;
+}
+
+enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_to_slave)
+{
+	int64_t offset, interval = (int64_t)(local - s->last);
+
+	if (!s->delay_count)
+		return SERVO_REJECTED;
+	offset = master_to_slave - (int64_t)s->delay;
+	if (s->state == SERVO_EMPTY) {
+		note(s, local, offset);
+		s->state = SERVO_FIRST;
+		return SERVO_TAKEN;
+	}
+	if (interval < INTERVAL_MIN)
+		return SERVO_REJECTED;
+	if (interval > INTERVAL_MAX)
+		interval = INTERVAL_MAX;
+	if (s->state == SERVO_FIRST)
+		return s->held ? SERVO_REJECTED : second(s, local, offset, interval);
+	return track(s, local, offset, interval);
+}
+
+void servo_hold(struct servo *s, bool held)
+{
+	s->held = held;
+}
+
+/* --- what can be said about the clock --- */
+
+uint32_t servo_drift_ppb(const struct servo *s)
+{
+	return s->state == SERVO_LOCKED ? s->config.holdover_ppb : DRIFT_UNKNOWN;
+}
+
+uint64_t servo_bound(const struct servo *s, uint64_t local)
+{
+	uint64_t age, drift;
+
+	if (s->state < SERVO_TRACKING || !s->delay_count)
+		return SERVO_NO_BOUND;
+	age = local - s->last;
+	drift = (age / SECOND + 1) * servo_drift_ppb(s);
+	return s->delay + s->jitter + magnitude(s->offset) + drift;
+}
