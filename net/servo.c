@@ -6,9 +6,11 @@
 #define LOCK_AFTER     4 /* offsets within the bound */
 #define NOISE_FLOOR    100
 #define OUTLIER_FACTOR 6
-#define OUTLIERS_REAL  4 /* that stay are not the network's */
-#define OUTLIERS_MAX   40 /* longer than the delays are remembered */
+#define OUTLIERS_REAL  4      /* that stay are not the network's */
+#define OUTLIERS_MAX   40     /* longer than the delays are remembered */
 #define DRIFT_UNKNOWN  100000 /* ppb; a quartz that nobody has measured */
+#define DELAY_MAX      INT64_C(10000000000)
+#define OFFSET_MAX     (INT64_C(1) << 60)
 #define INTERVAL_MIN   1000000
 #define INTERVAL_MAX   INT64_C(16000000000)
 
@@ -17,16 +19,18 @@ void servo_init(struct servo *s, struct shared_clock *clock, const struct servo_
 	*s = (struct servo){.config = *config, .clock = clock};
 }
 
-static void forget_path(struct servo *s)
+static void forget_noise(struct servo *s)
 {
-	s->delay_count = s->noise_count = 0;
+	s->noise_count = 0;
 	s->jitter = s->usual = 0;
 	s->good = s->outliers = 0;
 }
 
 void servo_restart(struct servo *s)
 {
-	forget_path(s);
+	forget_noise(s);
+	s->delay_count = 0;
+	s->delay = 0;
 	s->state = SERVO_EMPTY;
 	s->taken = 0;
 	s->integral = s->clock->rate;
@@ -43,7 +47,7 @@ void servo_delay(struct servo *s, int64_t delay)
 {
 	unsigned n;
 
-	if (delay <= 0)
+	if (delay <= 0 || delay > DELAY_MAX)
 		return;
 	s->delays[s->delay_count++ % SERVO_DELAYS] = (uint64_t)delay;
 	n = s->delay_count < SERVO_DELAYS ? s->delay_count : SERVO_DELAYS;
@@ -55,7 +59,7 @@ void servo_delay(struct servo *s, int64_t delay)
 
 static uint64_t latest_excess(const struct servo *s)
 {
-	return s->delays[(s->delay_count - 1) % SERVO_DELAYS] - s->delay;
+	return s->delay_count ? s->delays[(s->delay_count - 1) % SERVO_DELAYS] - s->delay : 0;
 }
 
 static void note_noise(struct servo *s, uint64_t noise)
@@ -123,7 +127,7 @@ static void control(struct servo *s, uint64_t local, int64_t offset, int64_t int
 static enum servo_result step(struct servo *s, uint64_t local, int64_t offset)
 {
 	shared_step(s->clock, local, -offset);
-	forget_path(s);
+	forget_noise(s);
 	s->offset = 0;
 	s->taken = 0;
 	s->state = SERVO_TRACKING;
@@ -143,9 +147,7 @@ static enum servo_result second(struct servo *s, uint64_t local, int64_t offset,
 
 	s->integral = clamp(s->clock->rate - rate, RATE_OF(RATE_PPB_MAX));
 	set_rate(s, local, s->integral);
-	/* the delays so far were measured with a wrong rate */
-	s->delays[0] = s->delay;
-	s->delay_count = 1;
+	s->delay_count = 0; /* those so far were measured with a wrong rate */
 	note(s, local, offset);
 	s->state = SERVO_TRACKING;
 	return magnitude(offset) > s->config.step_first ? step(s, local, offset) : SERVO_TAKEN;
@@ -178,6 +180,8 @@ static enum servo_result track(struct servo *s, uint64_t local, int64_t offset, 
 	judge_lock(s, local, offset);
 	note_noise(s, magnitude(offset));
 	note(s, local, offset);
+	if (s->taken == SETTLING)
+		s->delay_count = 0; /* now the rate is right */
 	if (!s->held)
 		control(s, local, offset, interval);
 	return SERVO_TAKEN;
@@ -187,9 +191,9 @@ enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_
 {
 	int64_t offset, interval = (int64_t)(local - s->last);
 
-	if (!s->delay_count)
+	if (!s->delay)
 		return SERVO_REJECTED;
-	offset = master_to_slave - (int64_t)s->delay;
+	offset = clamp(master_to_slave, OFFSET_MAX) - (int64_t)s->delay;
 	if (s->state == SERVO_EMPTY) {
 		note(s, local, offset);
 		s->state = SERVO_FIRST;
@@ -220,7 +224,7 @@ uint64_t servo_bound(const struct servo *s, uint64_t local)
 {
 	uint64_t age, drift;
 
-	if (s->state < SERVO_TRACKING || !s->delay_count)
+	if (s->state < SERVO_TRACKING)
 		return SERVO_NO_BOUND;
 	age = local - s->last;
 	drift = (age / SECOND + 1) * servo_drift_ppb(s);

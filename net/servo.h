@@ -46,7 +46,7 @@ struct servo {
 
 	uint64_t delays[SERVO_DELAYS]; /* latest, a ring */
 	unsigned delay_count;
-	uint64_t delay; /* the smallest of them */
+	uint64_t delay; /* the smallest of them; 0: none yet */
 
 	uint64_t noise[SERVO_NOISE]; /* magnitudes of the latest offsets that were taken */
 	unsigned noise_count;
@@ -64,7 +64,7 @@ enum servo_result { SERVO_TAKEN, SERVO_REJECTED, SERVO_STEPPED };
 void servo_init(struct servo *s, struct shared_clock *clock, const struct servo_config *config);
 /* A new master, or the clock was set: what was learnt of the path is void; the rate is kept. */
 void servo_restart(struct servo *s);
-/* Half of a round trip. Not positive: left out. */
+/* Half of a round trip. Not positive, or longer than 10 s: left out. */
 void servo_delay(struct servo *s, int64_t delay);
 /* A Sync: how much later the clock showed its arrival than the master's showed its departure. Does
  * nothing before the first delay. */
