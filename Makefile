@@ -55,7 +55,7 @@ $(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
 guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz)
 
 # --- the hypervisor ----------------------------------------------------------------------------
-HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c storage/*.c proto/*.c))
+HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c storage/*.c proto/*.c net/*.c))
 HV_OBJ := $(patsubst %,$(B)/hv/%.o,$(basename $(HV_SRC)))
 WARN := -Wall -Wextra -Werror
 HV_FLAGS = -O2 -g -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
@@ -184,6 +184,13 @@ $(B)/test/sim: $(SIM_SRC) $(wildcard proto/*.h test/sim/*.h)
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 -g -O2 -I. $(WARN) $(SANITIZE) -o $@ $(SIM_SRC)
 
+# The PTP clock on this host's network
+PTP_SRC := net/servo.c net/shared_clock.c $(wildcard net/ptp_*.c test/ptp/*.c)
+$(B)/test/ptp: $(PTP_SRC) $(wildcard net/*.h)
+	$(SAY) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 -D_GNU_SOURCE -g -O2 -I. $(WARN) $(SANITIZE) -o $@ $(PTP_SRC)
+
 unit: $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run --unit $(T)
 
@@ -194,7 +201,7 @@ fuzz: $(B)/fuzz/fuzz_$(T)
 	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S) -max_len=4096 -print_final_stats=1 corpus/$(T)
 
 # --- all tests, and what a user sees first ------------------------------------------------------
-TESTED := setup $(B)/stasis.efi $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim
+TESTED := setup $(B)/stasis.efi $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp
 check: $(TESTED) $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run $(T)
 check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)

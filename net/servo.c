@@ -2,8 +2,8 @@
 #include "net/servo.h"
 
 #define SECOND	       1000000000
-#define SETTLING       8 /* offsets for which the servo follows fast */
-#define LOCK_AFTER     4 /* offsets within the bound */
+#define SETTLING       6 /* offsets for which the servo follows fast */
+#define LOCK_AFTER     3 /* offsets within the bound */
 #define NOISE_FLOOR    100
 #define OUTLIER_FACTOR 6
 #define OUTLIERS_REAL  4      /* that stay are not the network's */
