@@ -19,7 +19,6 @@ void ptp_init(struct ptp_clock *p, const struct ptp_config *config, uint64_t now
 {
 	*p = (struct ptp_clock){
 		.config = *config,
-		.port = {.port = 1},
 		.shared = {.local = now, .shared = shared},
 		.announce_at = NEVER,
 		.sync_at = NEVER,
@@ -27,6 +26,7 @@ void ptp_init(struct ptp_clock *p, const struct ptp_config *config, uint64_t now
 		.changed = true,
 	};
 	memcpy(p->port.clock, config->identity, sizeof(p->port.clock));
+	p->port.port = 1;
 	for (unsigned i = 0; i < sizeof(config->identity); i++)
 		p->rng = p->rng * 31 + config->identity[i];
 	servo_init(&p->servo, &p->shared, &config->servo);

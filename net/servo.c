@@ -43,39 +43,55 @@ static uint64_t magnitude(int64_t x)
 
 /* --- what is known of the path, and of the noise on it --- */
 
+/* The ring's next place; its count grows up to its size. */
+static unsigned advance(unsigned *next, unsigned *count, unsigned size)
+{
+	unsigned place = *next;
+
+	*next = (place + 1) % size;
+	if (*count < size)
+		++*count;
+	return place;
+}
+
 void servo_delay(struct servo *s, int64_t delay)
 {
-	unsigned n;
-
 	if (delay <= 0 || delay > DELAY_MAX)
 		return;
-	s->delays[s->delay_count++ % SERVO_DELAYS] = (uint64_t)delay;
-	n = s->delay_count < SERVO_DELAYS ? s->delay_count : SERVO_DELAYS;
+	if (s->delay_count == 0)
+		s->delay_next = 0;
+	s->delays[advance(&s->delay_next, &s->delay_count, SERVO_DELAYS)] = (uint64_t)delay;
 	s->delay = UINT64_MAX;
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < s->delay_count; i++)
 		if (s->delays[i] < s->delay)
 			s->delay = s->delays[i];
 }
 
+/* How much longer than the shortest the latest exchange took. */
 static uint64_t latest_excess(const struct servo *s)
 {
-	return s->delay_count ? s->delays[(s->delay_count - 1) % SERVO_DELAYS] - s->delay : 0;
+	unsigned latest = (s->delay_next + SERVO_DELAYS - 1) % SERVO_DELAYS;
+
+	return s->delay_count ? s->delays[latest] - s->delay : 0;
 }
 
 static void note_noise(struct servo *s, uint64_t noise)
 {
-	uint64_t sorted[SERVO_NOISE];
-	unsigned n, k;
+	uint64_t sorted[SERVO_NOISE] = {0};
+	unsigned k;
 
-	s->noise[s->noise_count++ % SERVO_NOISE] = noise;
-	n = s->noise_count < SERVO_NOISE ? s->noise_count : SERVO_NOISE;
-	for (unsigned i = 0; i < n; i++) {
+	if (s->noise_count == 0)
+		s->noise_next = 0;
+	s->noise[advance(&s->noise_next, &s->noise_count, SERVO_NOISE)] = noise;
+	s->jitter = 0;
+	for (unsigned i = 0; i < s->noise_count; i++) {
+		if (s->noise[i] > s->jitter)
+			s->jitter = s->noise[i];
 		for (k = i; k && sorted[k - 1] > s->noise[i]; k--)
 			sorted[k] = sorted[k - 1];
 		sorted[k] = s->noise[i];
 	}
-	s->jitter = sorted[n - 1];
-	s->usual = sorted[n / 2];
+	s->usual = sorted[s->noise_count / 2];
 }
 
 static bool is_outlier(struct servo *s, uint64_t noise)

@@ -44,12 +44,12 @@ struct servo {
 	enum servo_state state;
 	bool held;
 
-	uint64_t delays[SERVO_DELAYS]; /* latest, a ring */
-	unsigned delay_count;
-	uint64_t delay; /* the smallest of them; 0: none yet */
+	uint64_t delays[SERVO_DELAYS];	  /* latest, a ring */
+	unsigned delay_next, delay_count; /* where the next one goes; how many there are */
+	uint64_t delay;			  /* the smallest of them; 0: none yet */
 
 	uint64_t noise[SERVO_NOISE]; /* magnitudes of the latest offsets that were taken */
-	unsigned noise_count;
+	unsigned noise_next, noise_count;
 	uint64_t jitter, usual; /* the largest and the middle one */
 
 	int64_t integral;		/* rate without the proportional part */
