@@ -219,8 +219,9 @@ enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_
 		return SERVO_REJECTED;
 	if (interval > INTERVAL_MAX)
 		interval = INTERVAL_MAX;
-	if (s->state == SERVO_FIRST)
-		return s->held ? SERVO_REJECTED : second(s, local, offset, interval);
+	if (s->state == SERVO_FIRST && !s->held)
+		return second(s, local, offset, interval);
+	s->state = s->state == SERVO_FIRST ? SERVO_TRACKING : s->state;
 	return track(s, local, offset, interval);
 }
 

@@ -26,9 +26,9 @@ struct servo_config {
 	uint64_t step;	       /* and later one larger than this that stays; 0: never */
 	uint32_t holdover_ppb; /* how far the rate may be off after it has settled */
 };
-#define SERVO_DEFAULTS                                                      \
-	{                                                                   \
-		.step_first = 20000, .step = 100000000, .holdover_ppb = 200 \
+#define SERVO_DEFAULTS                                                    \
+	{                                                                 \
+		.step_first = 20000, .step = 1000000, .holdover_ppb = 200 \
 	}
 
 enum servo_state {

@@ -5,10 +5,11 @@
 
 #define PARTS 4
 
-/* Nodes first .. last can't be reached. */
+/* Nodes first .. last can't be reached, or can't reach anybody, or both. */
 static struct part {
 	uint32_t first, last;
 	uint64_t until;
+	bool to, from;
 } parts[PARTS];
 static unsigned next_part;
 
@@ -24,17 +25,20 @@ void network_part(void)
 
 	p->first = (uint32_t)below(scenario.nodes);
 	p->last = one_in(3) ? p->first : (uint32_t)between(p->first, scenario.nodes - 1);
+	p->to = !one_in(4);
+	p->from = !p->to || !one_in(4);
 	p->until = now + between(10 * MS, 5 * SECOND);
 	if (p->until > scenario.heals)
 		p->until = scenario.heals;
-	trace("nodes %u to %u can't be reached for %u ms", p->first, p->last,
-	      (unsigned)((p->until - now) / MS));
+	trace("nodes %u to %u can't %s for %u ms", p->first, p->last,
+	      p->to ? p->from ? "be reached" : "hear" : "speak", (unsigned)((p->until - now) / MS));
 }
 
-static bool parted(uint32_t node)
+static bool parted(uint32_t node, bool to)
 {
 	for (unsigned i = 0; i < PARTS; i++)
-		if (now < parts[i].until && node >= parts[i].first && node <= parts[i].last)
+		if (now < parts[i].until && node >= parts[i].first && node <= parts[i].last &&
+		    (to ? parts[i].to : parts[i].from))
 			return true;
 	return false;
 }
@@ -50,13 +54,14 @@ static uint64_t arrival(void)
 
 void network_send(enum event_type type, uint32_t to, uint32_t from, const struct wire_message *m)
 {
-	uint32_t node = type == EV_DELIVER_NODE ? to : from;
+	bool to_node = type == EV_DELIVER_NODE;
 	bool bad = !scenario.calm && now < scenario.heals;
 
 	messages++;
-	if (bad && (parted(node) || percent(scenario.loss)))
+	if (bad && (parted(to_node ? to : from, to_node) || percent(scenario.loss)))
 		return;
 	event_message(arrival(), type, to, from, m);
 	if (bad && percent(scenario.duplication))
-		event_message(arrival() + below(2 * SECOND), type, to, from, m);
+		event_message(arrival() + below(one_in(4) ? 20 * SECOND : 2 * SECOND), type, to,
+			      from, m);
 }

@@ -215,7 +215,7 @@ static void test_master_steps(void)
 	CHECK_EQ(stepped, 1);
 	seconds(100);
 	CHECK(locked() && worst < 5000 && stepped == 0);
-	world.master += MS; /* too little to be stepped away */
+	world.master += MS / 2; /* too little to be stepped away */
 	seconds(60);
 	CHECK_EQ(stepped, 0);
 	seconds(100);
@@ -259,6 +259,27 @@ static void test_held(void)
 	CHECK(locked());
 }
 
+/* Held for long, by a quartz that has changed: what is measured meanwhile is in the bound. */
+static void test_held_for_long(void)
+{
+	begin(10000, 0);
+	seconds(100);
+	servo_hold(&s, true);
+	world.quartz_ppb += 150;
+	seconds(600);
+	CHECK(worst > 50000);
+	CHECK_EQ(contained, samples);
+	servo_restart(&s); /* another master takes over */
+	seconds(20);
+	samples = contained = 0;
+	seconds(100);
+	CHECK_EQ(contained, samples);
+	servo_hold(&s, false);
+	seconds(100);
+	seconds(100);
+	CHECK(locked() && worst < 5000);
+}
+
 static void test_nonsense(void)
 {
 	begin(0, 0);
@@ -285,6 +306,7 @@ int main(void)
 	RUN(test_master_steps);
 	RUN(test_holdover);
 	RUN(test_held);
+	RUN(test_held_for_long);
 	RUN(test_nonsense);
 	return check_result();
 }
