@@ -24,6 +24,7 @@ COMMON := tools/setup/common.sh
 $(STAMP)/packages: tools/setup/packages.sh tools/setup/packages.txt
 $(STAMP)/newlib: tools/setup/newlib.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/newlib
+$(STAMP)/lwip: tools/setup/lwip.sh tools/setup/apt-private.sh $(COMMON) net/port/lwipopts.h net/port/arch/cc.h | $(STAMP)/newlib
 $(STAMP)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/%:
 	@mkdir -p $(@D)
@@ -33,7 +34,7 @@ $(STAMP)/%:
 # A package can have been removed since: ask, it is quick.
 setup: FORCE
 	$(Q)tools/setup/packages.sh
-	$(Q)$(MAKE) -s --no-print-directory $(STAMP)/packages $(STAMP)/newlib $(STAMP)/zydis guest
+	$(Q)$(MAKE) -s --no-print-directory $(STAMP)/packages $(STAMP)/newlib $(STAMP)/zydis $(STAMP)/lwip guest
 FORCE:
 
 # --- what tests boot ---------------------------------------------------------------------------
@@ -60,15 +61,15 @@ HV_OBJ := $(patsubst %,$(B)/hv/%.o,$(basename $(HV_SRC)))
 WARN := -Wall -Wextra -Werror
 HV_FLAGS = -O2 -g -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-omit-frame-pointer -fcf-protection=none -fno-common -fno-asynchronous-unwind-tables \
-	-nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/newlib/include -isystem $(B)/zydis/include -I. -I$(B)/gen
+	-nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/newlib/include -isystem $(B)/zydis/include -isystem $(B)/lwip/include -isystem net/port -I. -I$(B)/gen
 GCC_INCLUDE = $(shell gcc -print-file-name=include)
 HV_LD := arch/x86_64/hv.ld
 HV_LDFLAGS := -T $(HV_LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections \
 	--build-id=none --fatal-warnings
-HV_LIBS := $(B)/zydis/libzydis.a $(B)/libgpr.a
+HV_LIBS := $(B)/zydis/libzydis.a $(B)/lwip/liblwip.a $(B)/libgpr.a
 GEN := $(if $(wildcard hv/dsdt.asl),$(B)/gen/dsdt.h)
 
-$(B)/hv/%.o: %.c | $(STAMP)/zydis $(GEN)
+$(B)/hv/%.o: %.c | $(STAMP)/zydis $(STAMP)/lwip $(GEN)
 	$(SAY) CC $<
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(HV_FLAGS) $(WARN) -MMD -MP -c $< -o $@
@@ -78,7 +79,7 @@ $(B)/hv/%.o: %.S | $(STAMP)/zydis $(GEN)
 	$(Q)gcc $(HV_FLAGS) $(WARN) -Wa,--fatal-warnings -MMD -MP -c $< -o $@
 
 # Two links: the first one's symbols, compacted for stack traces, are part of the second.
-$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) | $(STAMP)/zydis
+$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) $(STAMP)/lwip | $(STAMP)/zydis
 	$(SAY) LD $@
 	$(Q)ld $(HV_LDFLAGS) -o $@ $(HV_OBJ) $(HV_LIBS)
 $(B)/gen/symtab.S: $(B)/hv.pass1 tools/symtab

@@ -8,6 +8,8 @@
 #define SHOWN	 24 /* characters of a key or value repeated in an error line */
 #define WORD_MAX (HANDOFF_CMDLINE + 64)
 
+#define SYSLOG_PORT 514 /* RFC 5426, 3.3 */
+
 /* Where the text under the parser comes from. */
 struct source {
 	const char *p, *end;
@@ -191,6 +193,60 @@ static bool set_on_reset(struct config *c, const char *value)
 	return true;
 }
 
+/* Four decimal bytes with dots, then `stop` (or the text's end, which every address may have);
+ * `*rest` is what follows. 0.0.0.0 and groups are no node's addresses. */
+static bool parse_ip(const char *s, char stop, uint32_t *ip, const char **rest)
+{
+	uint32_t v = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned byte = 0, digits = 0;
+
+		for (; *s >= '0' && *s <= '9' && digits < 4; s++, digits++)
+			byte = byte * 10 + (unsigned)(*s - '0');
+		if (!digits || byte > 255 || (i < 3 && *s++ != '.'))
+			return false;
+		v = v << 8 | byte;
+	}
+	if ((*s && *s != stop) || v >> 24 == 0 || v >> 28 >= 0xe)
+		return false;
+	*rest = *s ? s + 1 : NULL;
+	*ip = v;
+	return true;
+}
+
+static bool set_ip(struct config *c, const char *value)
+{
+	const char *bits;
+	uint64_t prefix;
+
+	if (!strcmp(value, "dhcp"))
+		return true;
+	if (!parse_ip(value, '/', &c->ip, &bits) || !bits || !parse_number(bits, &prefix))
+		return false;
+	c->ip_prefix = (uint32_t)prefix;
+	return prefix >= 1 && prefix <= 30;
+}
+
+static bool set_gateway(struct config *c, const char *value)
+{
+	const char *rest;
+
+	return parse_ip(value, 0, &c->gateway, &rest);
+}
+
+static bool set_syslog(struct config *c, const char *value)
+{
+	uint64_t port = SYSLOG_PORT;
+	const char *text;
+
+	if (!parse_ip(value, ':', &c->syslog_ip, &text) || (text && !parse_number(text, &port)) ||
+	    port < 1 || port > 65535)
+		return false;
+	c->syslog_port = (uint16_t)port;
+	return true;
+}
+
 static const struct key {
 	const char *name;
 	bool (*set)(struct config *, const char *value);
@@ -207,6 +263,9 @@ static const struct key {
 	{"hv_memory", set_hv_memory, "use MiB, even, 16 to 512"},
 	{"console", set_console, "use com1, com2 or 0xPORT, then ,BAUD"},
 	{"on_reset", set_on_reset, "use reboot or stop"},
+	{"ip", set_ip, "use dhcp or ADDRESS/BITS, as 10.0.0.5/24"},
+	{"gateway", set_gateway, "use an address, as 10.0.0.1"},
+	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT"},
 };
 #define N_KEYS (sizeof keys / sizeof *keys)
 _Static_assert(N_KEYS <= 32, "config.given has a bit per key");
@@ -589,5 +648,9 @@ int config_finish(struct config *c, struct config_error *e)
 		return fail(&s,
 			    "no kernel given: add kernel=FILE (command line or " CONFIG_FILE_NAME
 			    ")");
+	if (c->gateway && !c->ip)
+		return fail(&s, "gateway= without an address: give one with ip=ADDRESS/BITS");
+	if (c->gateway && (c->gateway ^ c->ip) >> (32 - c->ip_prefix))
+		return fail(&s, "gateway= is not in the network of ip=: correct one of them");
 	return 0;
 }

@@ -33,6 +33,10 @@ struct config {
 	uint32_t console_baud; /* 0: as the firmware set it */
 	uint32_t n_nics;
 	struct nic_config nics[HANDOFF_MAX_NICS];
+	uint32_t ip;		     /* addresses are numbers, 10.0.0.5 = 0x0a000005; 0 = DHCP */
+	uint32_t ip_prefix;	     /* bits */
+	uint32_t gateway, syslog_ip; /* 0 = none */
+	uint16_t syslog_port;
 	char options[HANDOFF_CMDLINE]; /* the keys in force, as given */
 	uint32_t given;		       /* bit per entry of the key table, for overriding */
 };

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC	0x464f444e41485453ull /* "STHANDOF" */
-#define HANDOFF_VERSION 2
+#define HANDOFF_VERSION 3
 #define HV_VIRT_BASE	0xffffffff80000000ull
 #define HV_ALIGN	0x200000ull /* hv_base and hv_size are multiples of 2 MiB */
 #define HV_SIZE_DEFAULT (64ull << 20)
@@ -113,7 +113,12 @@ struct handoff {
 	uint16_t pad0;
 	uint32_t console_baud; /* 115200; 0 = leave as the firmware set it */
 	uint32_t n_nics;
-	uint32_t pad1;
+	/* of the control network; addresses are numbers, 10.0.0.5 = 0x0a000005 */
+	uint32_t ip;	    /* 0 = DHCP */
+	uint32_t ip_prefix; /* bits */
+	uint32_t gateway;   /* 0 = none */
+	uint32_t syslog_ip; /* 0 = no syslog */
+	uint32_t syslog_port;
 	struct nic_config nics[HANDOFF_MAX_NICS];
 	char append[HANDOFF_CMDLINE];  /* the guest's kernel command line, NUL-terminated */
 	char options[HANDOFF_CMDLINE]; /* all keys as given, for `status` */

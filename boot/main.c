@@ -111,6 +111,11 @@ static void fill_config(struct handoff *h)
 	h->console_baud = config.console_baud;
 	h->n_nics = config.n_nics;
 	memcpy(h->nics, config.nics, sizeof h->nics);
+	h->ip = config.ip;
+	h->ip_prefix = config.ip_prefix;
+	h->gateway = config.gateway;
+	h->syslog_ip = config.syslog_ip;
+	h->syslog_port = config.syslog_port;
 	memcpy(h->append, config.append, sizeof h->append);
 	memcpy(h->options, config.options, sizeof h->options);
 }

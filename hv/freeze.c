@@ -8,6 +8,7 @@
 #include "hv/unit.h"
 #include "hv/vcpu.h"
 #include "hv/vcpu_unit.h"
+#include "net/ctlnet.h"
 #include "timevirt/vclock.h"
 
 #define PARK_TIMEOUT_SECONDS 5	 /* an exit is bounded; this long means a broken CPU */
@@ -292,16 +293,22 @@ static uint64_t wake_up_at(void)
 	return wake == HOST_NEVER ? wake : wake > margin ? wake - margin : 0;
 }
 
-/* Frozen, with the console alive. */
+static uint64_t nearest(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Frozen, with console and control network alive. */
 static void wait_frozen(struct vcpu *v)
 {
 	while (freeze_state() == NODE_FROZEN) {
 		if (node_host_ticks() >= wake_up_at()) {
 			start_node(v);
+		} else if (rdtsc() >= ctlnet_due()) {
+			ctlnet_work(false);
 		} else if (!vcpu_serve_boot_cpu(v)) {
-			uint64_t at = wake_up_at(), console = console_due();
-
-			lapic_timer_arm(console < at ? console : at);
+			lapic_timer_arm(
+				nearest(wake_up_at(), nearest(console_due(), ctlnet_due())));
 			halt_once();
 		}
 	}

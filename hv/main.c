@@ -16,6 +16,8 @@
 #include "hv/stats.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
+#include "net/ctlnet.h"
+#include "net/nics.h"
 #include "timevirt/vclock.h"
 
 #define COM1_IRQ     4
@@ -182,6 +184,7 @@ void hv_main(const struct handoff *h)
 	cpuid_setup();
 	msr_setup();
 	vcpu_ops = !cpuid_vendor_amd() && (cpuid(1, 0).ecx & CPUID_VMX) ? &vmx_ops : &svm_ops;
+	nics_quiesce();
 	smp_start(h, ap_main);
 	build_memory(h, tables);
 	err = vclock_init(&node_clock, tsc_hz(), node_host_ticks(), 0);
@@ -202,6 +205,7 @@ void hv_main(const struct handoff *h)
 	vcpu_start(vcpu_get(0));
 	enter_linux(vcpu_get(0), &entry);
 	console_init();
+	ctlnet_init(h);
 	log_info("%s, %u CPUs: the guest starts", vcpu_ops->name, vcpu_count());
 	console_guest_mode();
 	/* The guest's time begins here. */

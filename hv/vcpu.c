@@ -13,6 +13,7 @@
 #include "hv/node.h"
 #include "hv/stats.h"
 #include "hv/vcpu_unit.h"
+#include "net/ctlnet.h"
 
 const struct vcpu_ops *vcpu_ops;
 
@@ -215,16 +216,26 @@ static bool idle(struct vcpu *v, uint64_t deadline)
 	return true;
 }
 
-/* Boot CPU: a slice for the disk if it is time; the deadline, or the next slice's. */
-static uint64_t serve_disk(const struct vcpu *v, uint64_t now, uint64_t deadline)
+/* Boot CPU: slices for the disk and the control network if it is time; the deadline, or the next
+ * slice's. */
+static uint64_t serve_background(const struct vcpu *v, uint64_t now, uint64_t deadline)
 {
-	uint64_t due = disk_due();
+	static const struct {
+		uint64_t (*due)(void);
+		void (*work)(bool guest_runs);
+	} jobs[] = {{disk_due, disk_work}, {ctlnet_due, ctlnet_work}};
 
-	if (now >= due) {
-		disk_work(v->activity == VCPU_ACTIVE);
-		due = disk_due();
+	for (unsigned i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+		uint64_t due = jobs[i].due();
+
+		if (now >= due) {
+			jobs[i].work(v->activity == VCPU_ACTIVE);
+			due = jobs[i].due();
+		}
+		if (due < deadline)
+			deadline = due;
 	}
-	return due < deadline ? due : deadline;
+	return deadline;
 }
 
 /* Fires the timers that are due, and returns when to look again. The guest gets as much time as
@@ -265,7 +276,7 @@ void vcpu_loop(struct vcpu *v)
 		if (v->activity == VCPU_SHUTDOWN || freeze < deadline)
 			deadline = freeze; /* a vCPU shut down has no more timers */
 		if (v->index == 0)
-			deadline = serve_disk(v, now, deadline);
+			deadline = serve_background(v, now, deadline);
 		if (console < deadline)
 			deadline = console;
 		if (v->activity != VCPU_ACTIVE && idle(v, deadline)) {

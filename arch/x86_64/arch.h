@@ -110,6 +110,8 @@ void lapic_timer_arm(uint64_t deadline);
 void host_ioapic_init(void); /* masks everything */
 /* Unmasked from then on; -ENODEV. */
 int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool low);
+bool host_ioapic_in_use(unsigned gsi); /* routed, or not there at all */
+void host_ioapic_mask(unsigned gsi);   /* also from irq_dispatch, on the CPU that it is routed to */
 unsigned host_isa_gsi(unsigned irq, bool *level, bool *low); /* MADT overrides applied */
 
 /* --- host ACPI (acpi.c), parsed and copied at boot --- */

@@ -111,6 +111,30 @@ int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level
 	return 0;
 }
 
+bool host_ioapic_in_use(unsigned gsi)
+{
+	const struct ioapic *a = find(gsi);
+	bool used;
+
+	if (!a)
+		return true;
+	spin_lock(&lock);
+	used = !(reg_read(a, IOREDTBL + 2 * (gsi - a->gsi)) & RTE_MASKED);
+	spin_unlock(&lock);
+	return used;
+}
+
+void host_ioapic_mask(unsigned gsi)
+{
+	const struct ioapic *a = find(gsi);
+
+	if (!a)
+		return;
+	spin_lock(&lock);
+	reg_write(a, IOREDTBL + 2 * (gsi - a->gsi), RTE_MASKED);
+	spin_unlock(&lock);
+}
+
 unsigned host_isa_gsi(unsigned irq, bool *level, bool *low)
 {
 	const struct madt_entry *e = NULL;

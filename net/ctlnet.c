@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "net/ctlnet.h"
+#include "arch/x86_64/arch.h"
+#include "hv/log.h"
+#include "net/netdev.h"
+#include "net/nics.h"
+#include "net/stack.h"
+
+#define SLICE_US 20
+#define CHECK_MS 1000u /* the card's link and health */
+#define POLL_MS	 100u  /* in case an interrupt got lost */
+#define POLL_US	 500u  /* a card without interrupts */
+
+static struct netdev *card;
+static uint64_t due = UINT64_MAX; /* atomic: interrupts set it */
+static uint64_t timers_due, check_due;
+static bool silent; /* the card does not interrupt until `rest` */
+static bool polled;
+
+static uint64_t us(uint64_t n)
+{
+	return tsc_hz() / 1000000 * n;
+}
+
+/* From irq_dispatch. */
+static void wake(struct netdev *d)
+{
+	(void)d;
+	silent = true;
+	__atomic_store_n(&due, 0, __ATOMIC_RELEASE);
+}
+
+const struct netdev *ctlnet_card(void)
+{
+	return card;
+}
+
+uint64_t ctlnet_due(void)
+{
+	return __atomic_load_n(&due, __ATOMIC_ACQUIRE);
+}
+
+static void run_timers(uint64_t now)
+{
+	uint32_t ms;
+
+	if (now >= check_due) {
+		card->ops->check(card);
+		check_due = now + us(CHECK_MS * 1000);
+	}
+	ms = stack_timers();
+	timers_due = now + us((ms < CHECK_MS ? ms : CHECK_MS) * 1000ull);
+}
+
+/* Some work; false: there is none left. */
+static bool step(void)
+{
+	if (card->ops->poll(card))
+		return true;
+	if (!silent)
+		return false;
+	silent = false;
+	return card->ops->rest(card);
+}
+
+static uint64_t next_look(uint64_t now)
+{
+	uint64_t poll = now + us(polled ? POLL_US : POLL_MS * 1000);
+
+	return poll < timers_due ? poll : timers_due;
+}
+
+void ctlnet_work(bool guest_runs)
+{
+	uint64_t begin = rdtsc(), now = begin;
+	bool more = true;
+
+	__atomic_store_n(&due, UINT64_MAX, __ATOMIC_RELEASE);
+	do {
+		if (now >= timers_due)
+			run_timers(now);
+		else
+			more = step();
+		now = rdtsc();
+	} while (more && now - begin < us(SLICE_US));
+	this_cpu()->stolen += now - begin;
+	if (!more)
+		__atomic_store_n(&due, next_look(now), __ATOMIC_RELEASE);
+	else /* the guest gets as much, if it has a use for it */
+		__atomic_store_n(&due, guest_runs ? now + (now - begin) : 0, __ATOMIC_RELEASE);
+}
+
+void ctlnet_init(const struct handoff *h)
+{
+	struct stack_config c = {.ip = h->ip, .prefix = h->ip_prefix, .gateway = h->gateway};
+	struct netdev *d = nics_control(h);
+
+	if (!d)
+		return;
+	d->receive = stack_input;
+	d->wake = wake;
+	if (d->ops->start(d) != 0) {
+		log_error("net: no memory for the control card's rings: raise hv_memory=");
+		d->ops->stop(d);
+		return;
+	}
+	card = d;
+	polled = d->wired[0] == 'p';
+	silent = true; /* while its interrupt was looked for */
+	log_info("net: control card %02x:%02x.%x, %s, %02x:%02x:%02x:%02x:%02x:%02x, interrupts "
+		 "by %s",
+		 d->bus, d->dev, d->fn, d->model, d->mac[0], d->mac[1], d->mac[2], d->mac[3],
+		 d->mac[4], d->mac[5], polled ? "none: polled" : d->wired);
+	stack_init(d, &c);
+	__atomic_store_n(&due, 0, __ATOMIC_RELEASE);
+}
