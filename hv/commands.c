@@ -11,7 +11,6 @@
 #include "hv/fmt.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
-#include "hv/logbuf.h"
 #include "hv/node.h"
 #include "hv/selftest.h"
 #include "hv/vcpu.h"
@@ -74,7 +73,7 @@ static int cmd_log(int argc, char **argv, bool json)
 		return -EINVAL;
 	if (json)
 		out(HEAD "\"lines\":[");
-	while (logbuf_next(&pos, line, sizeof(line))) {
+	while (log_next(&pos, line, sizeof(line))) {
 		if (json) {
 			out("%s", first ? "" : ",");
 			out_json_string(line);
@@ -216,6 +215,7 @@ const struct command commands[] = {
 	{"trace", "on|off|dump [N]", "the latest exits of each CPU", cmd_trace},
 	{"disk", "status|tree | seal|rollback|merge NAME | branch NAME KEEP",
 	 "the guest's disk and its sealed points", cmd_disk},
+	{"net", "status", "the control network", cmd_net},
 	{"selftest", "roundtrip [TIMES]",
 	 "freeze, save, destroy, load, thaw; while frozen, in place", cmd_selftest},
 	{"log", "", "the node's log", cmd_log},

@@ -42,6 +42,16 @@ void log_at(enum log_level level, const char *f, ...)
 		console_log(line, level == LOG_ERROR);
 }
 
+bool log_next(size_t *pos, char *line, size_t size)
+{
+	bool more;
+
+	spin_lock(&lock);
+	more = logbuf_next(pos, line, size);
+	spin_unlock(&lock);
+	return more;
+}
+
 bool log_ratelimited(struct log_ratelimit *r)
 {
 	uint64_t now = rdtsc();

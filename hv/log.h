@@ -19,6 +19,9 @@ void log_at(enum log_level level, const char *fmt, ...) __attribute__((format(pr
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 
+/* Walks the log as logbuf_next does. Any CPU. */
+bool log_next(size_t *pos, char *line, size_t size);
+
 /* For things the guest can repeat without end: true at most `burst` times a second of host time,
  * per call site's struct. */
 struct log_ratelimit {

@@ -5,6 +5,7 @@
 #include "net/netdev.h"
 #include "net/nics.h"
 #include "net/stack.h"
+#include "net/syslog.h"
 
 #define SLICE_US 20
 #define CHECK_MS 1000u /* the card's link and health */
@@ -55,7 +56,7 @@ static void run_timers(uint64_t now)
 /* Some work; false: there is none left. */
 static bool step(void)
 {
-	if (card->ops->poll(card))
+	if (card->ops->poll(card) || syslog_step())
 		return true;
 	if (!silent)
 		return false;
@@ -112,5 +113,7 @@ void ctlnet_init(const struct handoff *h)
 		 d->bus, d->dev, d->fn, d->model, d->mac[0], d->mac[1], d->mac[2], d->mac[3],
 		 d->mac[4], d->mac[5], polled ? "none: polled" : d->wired);
 	stack_init(d, &c);
+	if (h->syslog_ip)
+		syslog_init(h->syslog_ip, (uint16_t)h->syslog_port);
 	__atomic_store_n(&due, 0, __ATOMIC_RELEASE);
 }

@@ -162,6 +162,7 @@ void stack_status(struct stack_status *s)
 	*s = (struct stack_status){.ip = number(netif_ip4_addr(&netif)),
 				   .mask = number(netif_ip4_netmask(&netif)),
 				   .gateway = number(netif_ip4_gw(&netif)),
+				   .link = netif_is_link_up(&netif),
 				   .dhcp = dhcp != NULL};
 	if (!dhcp)
 		return;

@@ -29,6 +29,7 @@ uint32_t stack_timers(void);
 enum stack_lease { LEASE_NONE, LEASE_ASKING, LEASE_BOUND };
 struct stack_status {
 	uint32_t ip, mask, gateway; /* 0: none yet */
+	bool link;
 	bool dhcp;
 	enum stack_lease lease;
 	uint32_t server;  /* that gave the lease */

@@ -24,6 +24,7 @@ EXAMPLES = [
     ("disk status", "disk status"),
     ("disk seal NAME", "disk seal first"),
     ("disk tree", "disk tree"),
+    ("net status", "net status"),
     ("selftest roundtrip", "selftest roundtrip 2"),
     ("freeze", "freeze"),
     ("status", "status"),
@@ -38,7 +39,7 @@ EXAMPLES = [
     ("version", "version"),
     ("reboot", "poweroff"),
 ]
-AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "disk status", "disk tree", "log", "version")
+AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "disk status", "disk tree", "net status", "log", "version")
 
 
 def _answer(n, command):
@@ -73,7 +74,7 @@ def documented(log):
     """docs/commands.md says of every command what its JSON has, no less and no more."""
     rows = {commands[0].partition(" [")[0]: (commands, members) for commands, members in contract.table()}
     seen = {row: set() for row in rows}
-    with golden(1) as image, Node(cpus=2, log=log, disk=image.name) as n:
+    with golden(1) as image, Node(cpus=2, log=log, disk=image.name, control="user") as n:
         n.boot()
         n.send(ESCAPE)
         n.expect(STASIS_PROMPT)
@@ -104,6 +105,8 @@ WRONG = {
     "thaw": "not frozen",
     "help me": "help",
     "disk status": "disk=",
+    "net status": "nic.",
+    "net": "usage: net",
     "a b c d e f g h i j k l m n o p q r s t": "words",
 }
 

@@ -12,6 +12,7 @@ import tty
 
 import media
 from media import SetupError
+from options import CONTROL_MAC
 from relay import STATUS_OFF
 
 QEMU = "qemu-system-x86_64"
@@ -109,6 +110,10 @@ class Qemu(Machine):
         else:
             esp = media.make_esp(options, run_dir)
             self.command += ["-drive", f"if=none,id=esp,format=raw,file={esp}", "-device", "ide-hd,drive=esp,bootindex=0"]
+        if options.control:
+            kind, _, rest = options.control.partition(",")
+            device = f"{options.control_card},netdev=control,mac={CONTROL_MAC},romfile="
+            self.command += ["-netdev", f"{kind},id=control" + (f",{rest}" if rest else ""), "-device", device]
         self.command += options.emu_arg
 
     def _net_boot(self):
@@ -166,6 +171,8 @@ class Bochs(Machine):
             "debug: action=ignore",
             *options.emu_arg,
         ]
+        if options.control:
+            lines.append(f"e1000: card=0, enabled=1, mac={CONTROL_MAC}, ethmod={options.control}, script=''")
         with open(self.path("bochsrc"), "w") as f:
             f.write("\n".join(lines) + "\n")
         with open(self.path("go"), "w") as f:

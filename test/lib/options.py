@@ -7,6 +7,7 @@ from paths import STASIS
 
 QEMU_CPU = "EPYC,-hypervisor,+svm,+npt"
 BOCHS_CPU = "broadwell_ult"
+CONTROL_MAC = "52:54:00:00:00:09"
 
 
 ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong options or a missing program, 124 the time ran out,
@@ -21,6 +22,8 @@ def parser():
     p.add_argument("--kernel", required=True, metavar="FILE", help="the guest's bzImage")
     p.add_argument("--initrd", required=True, metavar="FILE")
     p.add_argument("--disk", metavar="FILE", help="a raw golden image for the guest's disk; what the guest writes is lost with the machine")
+    p.add_argument("--control", metavar="NETDEV", help="a control card; qemu: a -netdev less its id (user, dgram,...), bochs: an ethmod (slirp)")
+    p.add_argument("--control-card", default="e1000e", metavar="MODEL", help="QEMU's: e1000e, e1000, virtio-net-pci (default e1000e)")
     p.add_argument("--append", default="console=ttyS0,115200", metavar="STR", help="the guest's command line")
     p.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a key of Stasis's configuration")
     p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
@@ -58,6 +61,8 @@ def parse(argv):
     for c in o.config:
         if "=" not in c or "\n" in c:
             p.error(f"--config {c!r}: KEY=VALUE is wanted")
+    if o.control and not o.bare:
+        o.config.append(f"nic.{CONTROL_MAC}=control")
     if o.disk and o.bare:
         p.error("--disk is Stasis's: not with --bare")
     for name in ("kernel", "initrd") + (("disk",) if o.disk else ()) + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
