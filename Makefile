@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 EFI_LIMIT := 1048576
 
 .PHONY: all setup demo check check-long bench unit fuzz lint lint-spdx lint-format lint-cppcheck lint-tidy clean FORCE
-all: $(B)/stasis.efi
+all: $(B)/stasis.efi $(B)/stasis-store
 
 # --- what comes from Debian --------------------------------------------------------------------
 STAMP := $(B)/stamp
@@ -131,6 +131,19 @@ $(B)/stasis.efi: $(EFI_OBJ)
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_LIMIT) ] || \
 		{ echo "$@: $$size bytes, more than $(EFI_LIMIT)" >&2; exit 1; }
 
+# --- the operator's tools: the node's own sources, for the host ---------------------------------
+TOOL_FLAGS := -std=gnu11 -O2 -g -I. -idirafter $(B)/newlib/include -DHOST_TEST
+STORE_SRC := $(sort $(wildcard tools/store/*.c storage/*.c))
+STORE_OBJ := $(patsubst %.c,$(B)/tool/%.o,$(STORE_SRC))
+STORE_LIBS := -lnbd -lext2fs -lcom_err -lnettle
+$(B)/tool/%.o: %.c | $(STAMP)/newlib
+	$(SAY) HOSTCC $<
+	@mkdir -p $(@D)
+	$(Q)gcc $(TOOL_FLAGS) $(WARN) -MMD -MP -c $< -o $@
+$(B)/stasis-store: $(STORE_OBJ)
+	$(SAY) HOSTLD $@
+	$(Q)gcc -o $@ $(STORE_OBJ) $(STORE_LIBS)
+
 # --- what tests run instead of, or before, an operating system ----------------------------------
 .SECONDEXPANSION:
 TEST_EFI := $(patsubst test/efi/%.c,$(B)/test/%.efi,$(wildcard test/efi/*.c))
@@ -202,7 +215,7 @@ fuzz: $(B)/fuzz/fuzz_$(T)
 	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S) -max_len=4096 -print_final_stats=1 corpus/$(T)
 
 # --- all tests, and what a user sees first ------------------------------------------------------
-TESTED := setup $(B)/stasis.efi $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp
+TESTED := setup $(B)/stasis.efi $(B)/stasis-store $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp
 check: $(TESTED) $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run $(T)
 check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
@@ -237,4 +250,4 @@ lint-tidy: $(STAMP)/zydis $(GEN)
 clean:
 	rm -rf $(B)
 
--include $(HV_OBJ:.o=.d) $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)
+-include $(HV_OBJ:.o=.d) $(STORE_OBJ:.o=.d) $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Space: hidden data is found by merging, and what is still seen of a nearly dead segment is
- * copied to the log's head. Background fiber only. */
+ * copied to the log's head. With the background's lock. */
 #include <errno.h>
 #include <stdlib.h>
 #include "storage/dev.h"
@@ -169,4 +169,33 @@ int space_find(struct store *s)
 	if (err)
 		return err;
 	return s->free_segments > before ? 0 : 1;
+}
+
+/* Until another round brings nothing. */
+static int compact(struct store *s)
+{
+	uint32_t before;
+	int err;
+
+	do {
+		before = s->free_segments;
+		err = copy_victims(s);
+		if (!err || err == -EAGAIN)
+			err = log_flush(s);
+		if (!err)
+			err = settle(s);
+	} while (!err && s->free_segments > before);
+	return err;
+}
+
+int store_compact(struct store *s)
+{
+	int err;
+
+	tree_lock(s);
+	err = settle(s);
+	if (!err)
+		err = compact(s);
+	tree_unlock(s);
+	return err;
 }

@@ -397,7 +397,7 @@ static int recover(struct store *s, char *why, size_t size)
 
 	if (!err)
 		err = check_super(s, why, size);
-	if (!err)
+	if (!err && s->golden)
 		err = check_golden(s, why, size);
 	if (err)
 		return err;
@@ -410,6 +410,10 @@ static int recover(struct store *s, char *why, size_t size)
 		fmt(why, size, "the store can't be opened (%d)", err);
 	if (err)
 		return err;
+	if (s->dev->read_only) {
+		s->failed = -EROFS;
+		return 0;
+	}
 	/* from now on: records of this opening, told apart from what lies behind the torn tail */
 	s->super.epoch++;
 	err = super_write(s);
@@ -435,7 +439,7 @@ int store_open(struct blockdev *dev, struct blockdev *golden, const struct store
 	s->dev = dev;
 	s->golden = golden;
 	err = recover(s, why, why_size);
-	if (!err)
+	if (!err && !dev->read_only)
 		err = fiber_spawn(store_background, s);
 	if (err) {
 		take_apart(s);
@@ -447,8 +451,13 @@ int store_open(struct blockdev *dev, struct blockdev *golden, const struct store
 
 int store_close(struct store *s)
 {
-	int err = log_flush(s);
+	int err;
 
+	if (s->dev->read_only) {
+		take_apart(s);
+		return 0;
+	}
+	err = log_flush(s);
 	s->closing = s->cancel = true;
 	fiber_queue_wake(&s->work_wait);
 	while (!s->background_gone)

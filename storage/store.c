@@ -69,6 +69,8 @@ static void read_from(struct reading *r, struct blockdev *d, uint64_t sector, ch
 		dev_batch_init(&r->batch);
 		i = r->used = 0;
 	}
+	if (!d && !r->err)
+		r->err = -ENODEV; /* the golden image is not at hand */
 	if (r->err)
 		return;
 	r->vec[i] = (struct block_vec){to, bytes};
@@ -140,30 +142,35 @@ static int read_piece(struct store *s, const struct view *v, uint64_t sector, un
 }
 
 /* Only as far as a device takes at once: buffers are no longer than a piece. */
-int store_read(struct store *s, uint64_t sector, const struct block_vec *vec, unsigned n)
+int view_read(struct store *s, const struct view *from, uint64_t sector,
+	      const struct block_vec *vec, unsigned n)
 {
 	uint64_t sectors = vec_sectors(vec, n);
 	struct place to = {vec, 0};
-	struct view v;
-	unsigned phase = s->phase;
+	struct reader r;
 	int err = 0;
 
 	if (!in_range(s, sector, sectors))
 		return -EINVAL;
-	s->stats.guest_read += sectors * SECTOR_SIZE;
-	s->readers[phase]++;
-	view_get(&v, &s->open);
+	reader_begin(s, &r, from);
 	while (sectors && !err) {
 		unsigned piece = sectors < RESOLVE_MAX ? (unsigned)sectors : RESOLVE_MAX;
 
-		err = read_piece(s, &v, sector, piece, &to);
+		err = read_piece(s, &r.view, sector, piece, &to);
 		sector += piece;
 		sectors -= piece;
 	}
-	view_put(s, &v);
-	if (--s->readers[phase] == 0)
-		fiber_queue_wake(&s->readers_wait);
+	reader_end(s, &r);
 	return err;
+}
+
+int store_read(struct store *s, uint64_t sector, const struct block_vec *vec, unsigned n)
+{
+	uint64_t sectors = vec_sectors(vec, n);
+
+	if (in_range(s, sector, sectors))
+		s->stats.guest_read += sectors * SECTOR_SIZE;
+	return view_read(s, &s->open, sector, vec, n);
 }
 
 /* --- writing --- */

@@ -30,7 +30,9 @@ struct store_options {
 int store_format(struct blockdev *dev, struct blockdev *golden, const struct store_options *o,
 		 bool force);
 /* Recovers: last index checkpoint, then the log's tail, cut off where it is torn. `why` gets one
- * line if it fails: what is wrong and what to do. */
+ * line if it fails: what is wrong and what to do. A store on a read-only device can be looked at,
+ * as long as what its log's tail says fits in memory; whatever would change it fails with -EROFS.
+ * Without `golden` (NULL) reading what lies in the image fails with -ENODEV. */
 int store_open(struct blockdev *dev, struct blockdev *golden, const struct store_options *o,
 	       struct store **s, char *why, size_t why_size);
 int store_close(struct store *s); /* flushes, checkpoints, frees; nobody uses it any more */
@@ -44,7 +46,8 @@ int store_flush(struct store *s); /* everything acknowledged before the call is 
 
 /* --- branches --- */
 int store_seal(struct store *s, const char *name); /* -EEXIST; stable on return */
-/* The open delta is dropped, and a new one opened on top of the sealed point. -ENOENT. */
+/* The open delta is dropped, and a new one opened on top of the sealed point (NULL: of the golden
+ * image). -ENOENT. */
 int store_rollback(struct store *s, const char *name);
 /* Another branch: the open delta is sealed as `keep` first, then a new one opened on `name`. */
 int store_branch(struct store *s, const char *name, const char *keep);
@@ -59,6 +62,25 @@ struct store_point {
 	bool open;
 };
 int store_point(const struct store *s, unsigned nth, struct store_point *p); /* -ENOENT */
+
+/* All space that hidden data take in the open delta becomes free, whatever it costs. */
+int store_compact(struct store *s);
+
+/* --- looking into the tree --- */
+
+/* As store_read, of a sealed point or the open delta, by number; 0: the golden image. -ENOENT. */
+int store_read_point(struct store *s, uint32_t id, uint64_t sector, const struct block_vec *vec,
+		     unsigned n);
+
+struct store_stretch {
+	uint64_t sector, n;
+	bool zero; /* it reads as zeros, and holds no data */
+};
+/* The first stretch from `sector` on that `id` has elsewhere than `base` has it, at most 128 KiB of
+ * it: of a point and its parent, what the point's own delta holds. -ENOENT: no more; or no such
+ * point. */
+int store_difference(struct store *s, uint32_t id, uint32_t base, uint64_t sector,
+		     struct store_stretch *d);
 
 struct store_stats {
 	uint64_t guest_written, guest_read, dev_written, dev_read; /* bytes */

@@ -31,7 +31,8 @@ struct superblock {
 	struct log_position replay; /* where the log's tail begins */
 	uint64_t golden_sectors;
 	uint32_t golden_sample[GOLDEN_SAMPLES]; /* CRC-32C of the sampled blocks */
-	uint8_t reserved[144];
+	uint8_t golden_sha256[32];		/* of the whole image; zeros: not known */
+	uint8_t reserved[112];
 };
 _Static_assert(sizeof(struct superblock) == 512, "one sector");
 

@@ -140,6 +140,13 @@ uint32_t record_checksum(const struct record *r);
 void view_get(struct view *to, const struct view *from); /* takes references */
 void view_put(struct store *s, struct view *v);
 void run_put(struct store *s, struct run *r);
+/* Somebody looks: what the view shows stays where it is, whatever happens to its segments. */
+struct reader {
+	struct view view;
+	unsigned phase;
+};
+void reader_begin(struct store *s, struct reader *r, const struct view *v);
+void reader_end(struct store *s, struct reader *r);
 struct memtable *memtable_new(struct store *s, struct log_position start);
 void memtable_put(struct memtable *m);
 /* The active one is closed. 1: there were too many; it has waited, look again. */
@@ -171,7 +178,13 @@ int super_write(struct store *s);
 /* The open delta becomes a point; the next one's log begins at `next`. Never waits. */
 int tree_sealed(struct store *s, const char *name, uint32_t next_delta, struct log_position next);
 
+/* Nothing happens in the background until tree_unlock. */
+void tree_lock(struct store *s);
+void tree_unlock(struct store *s);
+
 /* --- store.c --- */
+int view_read(struct store *s, const struct view *from, uint64_t sector,
+	      const struct block_vec *vec, unsigned n);
 void store_background(void *arg); /* the store */
 void make_space(struct store *s); /* waits for the background fiber's next attempt */
 #define SPACE_TRIES 3u

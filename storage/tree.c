@@ -101,15 +101,14 @@ int store_seal(struct store *s, const char *name)
 
 /* --- going back, and elsewhere --- */
 
-/* Nothing happens in the background until tree_unlock. */
-static void tree_lock(struct store *s)
+void tree_lock(struct store *s)
 {
 	s->cancel = true;
 	fiber_lock(&s->background);
 	s->cancel = false;
 }
 
-static void tree_unlock(struct store *s)
+void tree_unlock(struct store *s)
 {
 	fiber_unlock(&s->background);
 	fiber_queue_wake(&s->work_wait);
@@ -130,6 +129,7 @@ static void drop_segments(struct store *s, uint32_t delta)
 	}
 }
 
+/* `p` NULL: on top of the golden image. */
 static int open_at(struct store *s, const struct point *p)
 {
 	struct memtable *m;
@@ -141,8 +141,11 @@ static int open_at(struct store *s, const struct point *p)
 		return -ENOMEM;
 	s->open_delta = s->next_delta++;
 	m->delta = s->open_delta;
-	s->open_parent = p->delta;
-	view_get(&s->open, &p->view);
+	s->open_parent = p ? p->delta : 0;
+	if (p)
+		view_get(&s->open, &p->view);
+	else
+		s->open = (struct view){0};
 	s->open.mem[0] = m; /* the point's are all written */
 	s->open.n_mem = 1;
 	s->log.tail_sectors = 0;
@@ -153,8 +156,8 @@ static int open_at(struct store *s, const struct point *p)
 
 static int rollback(struct store *s, const char *name)
 {
-	const struct point *p = find_point(s, name);
-	int err = p ? log_flush(s) : -ENOENT;
+	const struct point *p = name ? find_point(s, name) : NULL;
+	int err = p || !name ? log_flush(s) : -ENOENT;
 
 	if (!err) /* last: no seal may come in between */
 		err = index_flush_memtables(s);
@@ -175,7 +178,7 @@ int store_branch(struct store *s, const char *name, const char *keep)
 {
 	int err;
 
-	if (!find_point(s, name))
+	if (name && !find_point(s, name))
 		return -ENOENT;
 	err = store_seal(s, keep);
 	return err ? err : store_rollback(s, name);

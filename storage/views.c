@@ -25,6 +25,20 @@ void view_put(struct store *s, struct view *v)
 	v->n_mem = v->n_runs = 0;
 }
 
+void reader_begin(struct store *s, struct reader *r, const struct view *v)
+{
+	r->phase = s->phase;
+	s->readers[r->phase]++;
+	view_get(&r->view, v);
+}
+
+void reader_end(struct store *s, struct reader *r)
+{
+	view_put(s, &r->view);
+	if (--s->readers[r->phase] == 0)
+		fiber_queue_wake(&s->readers_wait);
+}
+
 /* Its pages are free once the next checkpoint no longer names it. */
 static void free_pages(struct store *s, const struct run *r)
 {

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* stasis-store: the branching store, from the operator's side. docs/stasis-store.1 is its manual.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "storage/store_format.h"
+#include "tools/store/tool.h"
+
+static const char usage[] =
+	"usage: stasis-store COMMAND STORE [ARGUMENT] [OPTION...]\n"
+	"\n"
+	"  info STORE                  what it is, and its space\n"
+	"  tree STORE                  sealed points, and the open delta\n"
+	"  check STORE                 verify everything; exit status 1: damaged\n"
+	"  compact STORE               reclaim hidden data, give free space back\n"
+	"  export STORE FILE           a branch as an image file (needs --golden)\n"
+	"  import STORE FILE           an image file as a new point (needs --golden, --point)\n"
+	"  free STORE                  drop what the guest's ext4 says is free (needs --golden)\n"
+	"  hash STORE                  SHA-256 of the golden image, against the one kept (needs "
+	"--golden)\n"
+	"  format STORE                a new, empty store (needs --golden)\n"
+	"\n"
+	"STORE is a file or block device, or FILE:OFFSET in bytes (K, M, G: units of 1024).\n"
+	"\n"
+	"  --golden FILE     the golden image (raw)\n"
+	"  --point NAME      export: this sealed point, not the open delta; import: the new one's "
+	"name\n"
+	"  --format FORMAT   export: qcow2 (default) or raw; import: the file's format, if not to "
+	"be found out\n"
+	"  --chain           export: a qcow2 for each delta, not one for all\n"
+	"  --onto NAME       import: as a branch of this point; default: of the golden image\n"
+	"  --keep NAME       import: seal what the open delta holds under this name\n"
+	"  --drop            import: what the open delta holds is not needed\n"
+	"  --partition N     free: the file system is in this partition of the disk\n"
+	"  --update          hash: keep the hash in the store\n"
+	"  --offset BYTES, --length BYTES    where in the file the store is\n"
+	"  --force           export: replace the file; format: replace a store\n"
+	"  --json            info, tree, check, hash: for programs\n"
+	"  --progress        a progress bar even if stderr is no terminal\n"
+	"  --help, --version\n";
+
+struct command {
+	const char *name;
+	int (*run)(struct session *x);
+	bool file;   /* has an argument behind STORE */
+	bool change; /* else the store is only looked at */
+	bool golden; /* is needed */
+	bool opens;  /* the command opens the store itself */
+};
+
+static const struct command commands[] = {
+	{"info", command_info, false, false, false, false},
+	{"tree", command_tree, false, false, false, false},
+	{"check", command_check, false, false, false, true},
+	{"compact", command_compact, false, true, false, false},
+	{"export", command_export, true, false, true, false},
+	{"import", command_import, true, true, true, false},
+	{"hash", command_hash, false, false, true, false},
+	{"format", command_format, false, true, true, true},
+};
+
+void die(const char *f, ...)
+{
+	va_list ap;
+
+	va_start(ap, f);
+	(void)fputs("stasis-store: ", stderr);
+	(void)vfprintf(stderr, f, ap);
+	(void)fputc('\n', stderr);
+	va_end(ap);
+	exit(EXIT_TROUBLE);
+}
+
+void warn(const char *f, ...)
+{
+	va_list ap;
+
+	va_start(ap, f);
+	(void)fputs("stasis-store: ", stderr);
+	(void)vfprintf(stderr, f, ap);
+	(void)fputc('\n', stderr);
+	va_end(ap);
+}
+
+void *allocate(size_t bytes)
+{
+	void *p = calloc(1, bytes);
+
+	if (!p)
+		die("out of memory");
+	return p;
+}
+
+/* --- options --- */
+
+static uint64_t number(const char *text)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	uint64_t n;
+	const char *unit;
+
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		unsigned shift = 10 * (unsigned)(unit - units + 1);
+
+		if (n > UINT64_MAX >> shift)
+			errno = ERANGE;
+		n <<= shift;
+		end++;
+	}
+	if (errno || end == text || *end || text[0] == '-')
+		die("'%s' is no number of bytes (such as 1048576 or 1M)", text);
+	return n;
+}
+
+/* Where the store is: FILE, FILE:OFFSET, or what --offset says. */
+static void locate(struct options *o, char *store)
+{
+	char *colon = strrchr(store, ':');
+
+	if (colon && access(store, F_OK) != 0) {
+		*colon = 0;
+		o->offset = number(colon + 1);
+	}
+	o->store = store;
+}
+
+enum {
+	GOLDEN,
+	POINT,
+	FORMAT,
+	CHAIN,
+	ONTO,
+	KEEP,
+	DROP,
+	PARTITION,
+	UPDATE,
+	OFFSET,
+	LENGTH,
+	FORCE,
+	JSON,
+	PROGRESS,
+	HELP,
+	VERSION
+};
+
+static const struct option long_options[] = {
+	{"golden", required_argument, NULL, GOLDEN},
+	{"point", required_argument, NULL, POINT},
+	{"format", required_argument, NULL, FORMAT},
+	{"chain", no_argument, NULL, CHAIN},
+	{"onto", required_argument, NULL, ONTO},
+	{"keep", required_argument, NULL, KEEP},
+	{"drop", no_argument, NULL, DROP},
+	{"partition", required_argument, NULL, PARTITION},
+	{"update", no_argument, NULL, UPDATE},
+	{"offset", required_argument, NULL, OFFSET},
+	{"length", required_argument, NULL, LENGTH},
+	{"force", no_argument, NULL, FORCE},
+	{"json", no_argument, NULL, JSON},
+	{"progress", no_argument, NULL, PROGRESS},
+	{"help", no_argument, NULL, HELP},
+	{"version", no_argument, NULL, VERSION},
+	{0},
+};
+
+static void take_option(struct options *o, int option)
+{
+	switch (option) {
+	case GOLDEN:
+		o->golden = optarg;
+		break;
+	case POINT:
+		o->point = optarg;
+		break;
+	case FORMAT:
+		o->format = optarg;
+		break;
+	case CHAIN:
+		o->chain = true;
+		break;
+	case ONTO:
+		o->base = optarg;
+		break;
+	case KEEP:
+		o->keep = optarg;
+		break;
+	case DROP:
+		o->drop = true;
+		break;
+	case PARTITION:
+		o->partition = (unsigned)number(optarg);
+		break;
+	case UPDATE:
+		o->update = true;
+		break;
+	case OFFSET:
+		o->offset = number(optarg);
+		break;
+	case LENGTH:
+		o->length = number(optarg);
+		break;
+	case FORCE:
+		o->force = true;
+		break;
+	case JSON:
+		o->json = true;
+		break;
+	case PROGRESS:
+		o->progress = true;
+		break;
+	case HELP:
+		(void)fputs(usage, stdout);
+		exit(EXIT_OK);
+	case VERSION:
+		printf("stasis-store, store format version %d\n", STORE_VERSION);
+		exit(EXIT_OK);
+	default:
+		die("'stasis-store --help' lists the options");
+	}
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	die("there is no command '%s': 'stasis-store --help' lists them", name);
+}
+
+static const struct command *parse(struct options *o, int argc, char **argv)
+{
+	const struct command *c;
+	int option;
+
+	*o = (struct options){.format = NULL};
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		take_option(o, option);
+	if (optind == argc) {
+		(void)fputs(usage, stderr);
+		exit(EXIT_TROUBLE);
+	}
+	c = find_command(argv[optind]);
+	if (argc - optind != 2 + c->file)
+		die("%s takes %s: see 'stasis-store --help'", c->name,
+		    c->file ? "a store and a file" : "a store");
+	if (c->golden && !o->golden)
+		die("%s needs the golden image: --golden FILE", c->name);
+	locate(o, argv[optind + 1]);
+	if (c->file)
+		o->file = argv[optind + 2];
+	return c;
+}
+
+/* --- running --- */
+
+struct job {
+	const struct command *command;
+	struct session session;
+	int status;
+};
+
+static void work(void *arg)
+{
+	struct job *j = arg;
+	struct session *x = &j->session;
+	int err = j->command->opens ? 0 : session_open(x);
+
+	if (err)
+		die("%s: %s", x->o->store, x->why);
+	j->status = j->command->run(x);
+	err = session_close(x);
+	if (err)
+		die("%s: the store can't be closed: %s", x->o->store, strerror(-err));
+}
+
+static void open_devices(struct session *x, bool change)
+{
+	const struct options *o = x->o;
+
+	file_open(&x->file, o->store, change ? FILE_CHANGE : FILE_LOOK, o->offset, o->length);
+	x->dev = &x->file.dev;
+	if (!change) {
+		overlay_init(&x->overlay, x->dev);
+		x->dev = &x->overlay.dev;
+	}
+	if (o->golden) {
+		file_open(&x->golden, o->golden, FILE_IMAGE, 0, 0);
+		x->golden_dev = &x->golden.dev;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct job j = {.command = parse(&o, argc, argv), .session = {.o = &o}};
+
+	open_devices(&j.session, j.command->change || o.update);
+	in_fiber(work, &j);
+	if (fflush(stdout) || ferror(stdout))
+		die("the output can't be written: %s", strerror(errno));
+	return j.status;
+}
