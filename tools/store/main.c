@@ -18,6 +18,9 @@ static const char usage[] =
 	"  compact STORE               reclaim hidden data, give free space back\n"
 	"  export STORE FILE           a branch as an image file (needs --golden)\n"
 	"  import STORE FILE           an image file as a new point (needs --golden, --point)\n"
+	"  seal STORE NAME             the open delta becomes a point\n"
+	"  rollback STORE NAME         the open delta is dropped; a new one on that point\n"
+	"  merge STORE NAME            the point becomes part of its only child\n"
 	"  free STORE                  drop what the guest's ext4 says is free (needs --golden)\n"
 	"  hash STORE                  SHA-256 of the golden image, against the one kept (needs "
 	"--golden)\n"
@@ -45,21 +48,24 @@ static const char usage[] =
 struct command {
 	const char *name;
 	int (*run)(struct session *x);
-	bool file;   /* has an argument behind STORE */
-	bool change; /* else the store is only looked at */
-	bool golden; /* is needed */
-	bool opens;  /* the command opens the store itself */
+	const char *argument; /* behind STORE; NULL: none */
+	bool change;	      /* else the store is only looked at */
+	bool golden;	      /* is needed */
+	bool opens;	      /* the command opens the store itself */
 };
 
 static const struct command commands[] = {
-	{"info", command_info, false, false, false, false},
-	{"tree", command_tree, false, false, false, false},
-	{"check", command_check, false, false, false, true},
-	{"compact", command_compact, false, true, false, false},
-	{"export", command_export, true, false, true, false},
-	{"import", command_import, true, true, true, false},
-	{"hash", command_hash, false, false, true, false},
-	{"format", command_format, false, true, true, true},
+	{"info", command_info, NULL, false, false, false},
+	{"tree", command_tree, NULL, false, false, false},
+	{"check", command_check, NULL, false, false, true},
+	{"compact", command_compact, NULL, true, false, false},
+	{"export", command_export, "a file", false, true, false},
+	{"import", command_import, "a file", true, true, false},
+	{"seal", command_seal, "a name", true, false, false},
+	{"rollback", command_rollback, "a name", true, false, false},
+	{"merge", command_merge, "a name", true, false, false},
+	{"hash", command_hash, NULL, false, true, false},
+	{"format", command_format, NULL, true, true, true},
 };
 
 void die(const char *f, ...)
@@ -247,13 +253,13 @@ static const struct command *parse(struct options *o, int argc, char **argv)
 		exit(EXIT_TROUBLE);
 	}
 	c = find_command(argv[optind]);
-	if (argc - optind != 2 + c->file)
-		die("%s takes %s: see 'stasis-store --help'", c->name,
-		    c->file ? "a store and a file" : "a store");
+	if (argc - optind != 2 + (c->argument != NULL))
+		die("%s takes a store%s%s: see 'stasis-store --help'", c->name,
+		    c->argument ? " and " : "", c->argument ? c->argument : "");
 	if (c->golden && !o->golden)
 		die("%s needs the golden image: --golden FILE", c->name);
 	locate(o, argv[optind + 1]);
-	if (c->file)
+	if (c->argument)
 		o->file = argv[optind + 2];
 	return c;
 }

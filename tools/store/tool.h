@@ -16,7 +16,8 @@ enum { EXIT_OK, EXIT_DIFFERS, EXIT_TROUBLE }; /* 1: damage, or an image that is 
 struct options {
 	const char *store; /* a path, and where in the file it is */
 	uint64_t offset, length;
-	const char *golden, *point, *base, *keep, *format, *file;
+	const char *golden, *point, *base, *keep, *format;
+	const char *file; /* the argument behind the store: an image, or a point */
 	unsigned partition;
 	bool json, progress, chain, force, drop, update;
 };
@@ -73,6 +74,9 @@ int command_check(struct session *x);
 int command_compact(struct session *x);
 int command_export(struct session *x);
 int command_import(struct session *x);
+int command_seal(struct session *x);
+int command_rollback(struct session *x);
+int command_merge(struct session *x);
 int command_free(struct session *x);
 int command_hash(struct session *x);
 int command_format(struct session *x);
