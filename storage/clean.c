@@ -196,6 +196,8 @@ int store_compact(struct store *s)
 	err = settle(s);
 	if (!err)
 		err = compact(s);
+	if (!err) /* what the last index left */
+		err = checkpoint(s);
 	tree_unlock(s);
 	return err;
 }

@@ -128,22 +128,24 @@ def import_takes_only_what_differs(log):
 def compact_gives_space_back(log):
     """What the open delta hides is gone after compaction, from the file, too; what it shows stays."""
     with Bench(log) as b:
-        b.changed("golden", "a.raw", 60)
-        b.write("b.raw", bytes(x ^ 1 for x in b.read("a.raw")))
+        image = bytearray(x ^ 1 for x in b.read("golden"))
+        b.write("a.raw", image)
+        for at in range(0, DISK, 8192):  # every other block
+            image[at : at + 4096] = bytes(x ^ 2 for x in image[at : at + 4096])
+        b.write("b.raw", image)
         b.run("import store a.raw --format raw --golden golden --point a")
         b.run("import store b.raw --format raw --golden golden --point b --onto a")
-        b.run("import store a.raw --format raw --golden golden --point c --onto b")
-        for name in "abc":
-            b.run(f"merge store {name}")
+        b.run("merge store b")
+        b.run("merge store a")
         before = json.loads(b.run("info store --json"))
         blocks = os.stat(b.path("store")).st_blocks
         b.run("compact store")
         after = json.loads(b.run("info store --json"))
-        check(after["free_bytes"] > before["free_bytes"] + DISK, "what b had is still there")
-        check(os.stat(b.path("store")).st_blocks * 512 < blocks * 512 - DISK, "the file is as large as before")
+        check(after["free_bytes"] > before["free_bytes"] + DISK // 3, "what a had is still there")
+        check(os.stat(b.path("store")).st_blocks * 512 < blocks * 512 - DISK // 3, "the file is as large as before")
         b.clean()
         b.run("export store out.raw --golden golden --format raw")
-        check(b.read("out.raw") == b.read("a.raw"), "compaction has changed the disk")
+        check(b.read("out.raw") == image, "compaction has changed the disk")
 
 
 def damage(b, at, what=b"\xa5"):
