@@ -144,6 +144,11 @@ $(B)/stasis-store: $(STORE_OBJ)
 	$(SAY) HOSTLD $@
 	$(Q)gcc -o $@ $(STORE_OBJ) $(STORE_LIBS)
 
+# what test/benches/store.py measures with
+$(B)/bench/storetrace: $(patsubst %.c,$(B)/tool/%.o,test/benches/storetrace.c $(wildcard storage/*.c))
+	@mkdir -p $(@D)
+	$(Q)gcc -o $@ $^ -lnbd
+
 # --- what tests run instead of, or before, an operating system ----------------------------------
 .SECONDEXPANSION:
 TEST_EFI := $(patsubst test/efi/%.c,$(B)/test/%.efi,$(wildcard test/efi/*.c))
@@ -222,7 +227,7 @@ check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run --long $(T)
 demo: setup $(B)/stasis.efi
 	$(Q)test/demo
-bench: $(TESTED)
+bench: $(TESTED) $(B)/bench/storetrace
 	$(Q)test/bench $(T)
 
 # --- style and static checks -------------------------------------------------------------------
@@ -250,4 +255,4 @@ lint-tidy: $(STAMP)/zydis $(GEN)
 clean:
 	rm -rf $(B)
 
--include $(HV_OBJ:.o=.d) $(STORE_OBJ:.o=.d) $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)
+-include $(HV_OBJ:.o=.d) $(STORE_OBJ:.o=.d) $(B)/tool/test/benches/storetrace.d $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)
