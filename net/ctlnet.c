@@ -3,11 +3,14 @@
 #include "arch/x86_64/arch.h"
 #include "hv/log.h"
 #include "net/netdev.h"
+#include "net/nbd_tcp.h"
 #include "net/nics.h"
 #include "net/stack.h"
 #include "net/syslog.h"
+#include "timevirt/rate.h"
 
 #define SLICE_US 20
+#define NBD_MS	 100u  /* the clock of its time-outs */
 #define CHECK_MS 1000u /* the card's link and health */
 #define POLL_MS	 100u  /* in case an interrupt got lost */
 #define POLL_US	 500u  /* a card without interrupts */
@@ -50,7 +53,10 @@ static void run_timers(uint64_t now)
 		check_due = now + us(CHECK_MS * 1000);
 	}
 	ms = stack_timers();
-	timers_due = now + us((ms < CHECK_MS ? ms : CHECK_MS) * 1000ull);
+	ms = ms < CHECK_MS ? ms : CHECK_MS;
+	if (nbd_tcp_tick(rate_cycles_to_ns(now, tsc_hz()) / 1000000) && ms > NBD_MS)
+		ms = NBD_MS;
+	timers_due = now + us(ms * 1000ull);
 }
 
 /* Some work; false: there is none left. */
@@ -69,6 +75,15 @@ static uint64_t next_look(uint64_t now)
 	uint64_t poll = now + us(polled ? POLL_US : POLL_MS * 1000);
 
 	return poll < timers_due ? poll : timers_due;
+}
+
+void ctlnet_poll(void)
+{
+	uint64_t now = rdtsc();
+
+	if (now >= timers_due)
+		run_timers(now);
+	(void)step();
 }
 
 void ctlnet_work(bool guest_runs)
