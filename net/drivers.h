@@ -12,4 +12,4 @@ struct nic_driver {
 	struct netdev *(*probe)(const struct pcidev *p);
 };
 
-extern const struct nic_driver e1000_driver;
+extern const struct nic_driver e1000_driver, virtio_net_driver;

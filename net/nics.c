@@ -6,7 +6,7 @@
 #include "hv/log.h"
 #include "net/drivers.h"
 
-static const struct nic_driver *const drivers[] = {&e1000_driver};
+static const struct nic_driver *const drivers[] = {&e1000_driver, &virtio_net_driver};
 #define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
 
 static const struct nic_driver *driver_of(const struct pcidev *p)

@@ -30,6 +30,7 @@ enum { MSIX_ENTRY = 16, MSIX_SIZE = 0x7ff };
 #define MSI_BASE	 0xfee00000u
 #define BUSES		 256u
 #define PROBE_US	 200
+#define APIC_ID_MAX	 0xffu /* what a message and an IOAPIC entry have room for */
 #define STRANGE_MAX	 1000
 #define BAR_BYTES_MAX	 (64ull << 20)
 
@@ -290,18 +291,29 @@ static bool find_wire(const struct pcidev *p, struct pcidev_irq *irq, uint8_t ve
 	return false;
 }
 
-const char *pcidev_irq_enable(const struct pcidev *p, struct pcidev_irq *irq)
+const char *pcidev_irq_message(const struct pcidev *p, struct pcidev_irq *irq)
 {
 	uint32_t apic_id = cpu_get(0)->apic_id;
-	int vector = apic_id > 0xff ? -1 : irq_vector_alloc(interrupt, irq);
+	int vector = apic_id > APIC_ID_MAX ? -1 : irq_vector_alloc(interrupt, irq);
 
-	if (vector < 0)
-		return NULL;
-	if (use_msi(p, (uint8_t)vector, apic_id))
+	if (vector >= 0 && use_msi(p, (uint8_t)vector, apic_id))
 		return "msi";
-	if (use_msix(p, (uint8_t)vector, apic_id))
+	if (vector >= 0 && use_msix(p, (uint8_t)vector, apic_id))
 		return "msi-x";
-	if (find_wire(p, irq, (uint8_t)vector, apic_id))
-		return "intx";
 	return NULL;
+}
+
+const char *pcidev_irq_wire(const struct pcidev *p, struct pcidev_irq *irq)
+{
+	uint32_t apic_id = cpu_get(0)->apic_id;
+	int vector = apic_id > APIC_ID_MAX ? -1 : irq_vector_alloc(interrupt, irq);
+
+	return vector >= 0 && find_wire(p, irq, (uint8_t)vector, apic_id) ? "intx" : NULL;
+}
+
+const char *pcidev_irq_enable(const struct pcidev *p, struct pcidev_irq *irq)
+{
+	const char *how = pcidev_irq_message(p, irq);
+
+	return how ? how : pcidev_irq_wire(p, irq);
 }

@@ -38,10 +38,9 @@ unsigned pcidev_capability(const struct pcidev *p, uint8_t id, unsigned from);
 void *pcidev_map_bar(const struct pcidev *p, unsigned bar, uint64_t *bytes);
 
 /*
- * Interrupts to the boot CPU by MSI, or MSI-X (all of its vectors the same), or INTx. `trigger`
- * makes the device interrupt: an INTx wire is found by trying. `claim` is called for each interrupt
- * on the boot CPU; false: it was another's, and after many of those the wire is given up. Returns
- * how, or NULL: the device has to be polled.
+ * Interrupts to the boot CPU by message, MSI or MSI-X (all of its vectors the same), or by wire,
+ * INTx, which is found by trying: `trigger` makes the device interrupt. `claim` is called for each
+ * interrupt on the boot CPU; false: it was another's, and after many of those the wire is given up.
  */
 struct pcidev_irq {
 	bool (*claim)(void *dev);
@@ -51,4 +50,8 @@ struct pcidev_irq {
 	unsigned strange; /* interrupts in a row that were not claimed */
 	bool fired, lost;
 };
+/* They return how, "msi", "msi-x", "intx", or NULL: it does not work. enable: by message, else by
+ * wire. */
+const char *pcidev_irq_message(const struct pcidev *p, struct pcidev_irq *irq);
+const char *pcidev_irq_wire(const struct pcidev *p, struct pcidev_irq *irq);
 const char *pcidev_irq_enable(const struct pcidev *p, struct pcidev_irq *irq);

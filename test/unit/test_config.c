@@ -181,6 +181,21 @@ static void bad_values_say_what_is_right(void)
 		"i console=1016",
 		"i console=0xfffffff8",
 		"i on_reset=halt",
+		"i ip=10.0.0.5",
+		"i ip=10.0.0.5/0",
+		"i ip=10.0.0.5/31",
+		"i ip=10.0.0/24",
+		"i ip=10.0.0.256/24",
+		"i ip=0.0.0.5/24",
+		"i ip=224.0.0.5/24",
+		"i ip=10.0.0.5/24x",
+		"i ip=10..0.5/24",
+		"i gateway=10.0.0.1/24",
+		"i gateway=",
+		"i syslog=10.0.0.1:",
+		"i syslog=10.0.0.1:0",
+		"i syslog=10.0.0.1:65536",
+		"i syslog=host",
 		"i on_reset=",
 		"i kernel=",
 		"i nic.00:03.0=x",
@@ -243,6 +258,25 @@ static void oversized_and_strange_text_is_refused(void)
 	CHECK(options(big) < 0);
 }
 
+static void addresses_are_numbers(void)
+{
+	CHECK(options("i kernel=k ip=10.0.0.5/24 gateway=10.0.0.1 syslog=192.168.1.2:5514") == 0);
+	CHECK_EQ(config_finish(&c, &e), 0);
+	CHECK_EQ(c.ip, 0x0a000005);
+	CHECK_EQ(c.ip_prefix, 24);
+	CHECK_EQ(c.gateway, 0x0a000001);
+	CHECK_EQ(c.syslog_ip, 0xc0a80102);
+	CHECK_EQ(c.syslog_port, 5514);
+	CHECK(options("i kernel=k ip=dhcp syslog=10.0.0.1") == 0);
+	CHECK_EQ(c.ip, 0);
+	CHECK_EQ(c.syslog_port, 514);
+	CHECK(options("i kernel=k gateway=10.0.0.1") == 0 && config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "gateway= without an address: give one with ip=ADDRESS/BITS");
+	CHECK(options("i kernel=k ip=10.0.0.5/24 gateway=10.0.1.1") == 0 &&
+	      config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "gateway= is not in the network of ip=: correct one of them");
+}
+
 static void too_many_nics_are_refused(void)
 {
 	char text[40 * HANDOFF_MAX_NICS] = "i ";
@@ -267,6 +301,7 @@ int main(void)
 	RUN(duplicates_are_refused);
 	RUN(missing_kernel_is_said);
 	RUN(oversized_and_strange_text_is_refused);
+	RUN(addresses_are_numbers);
 	RUN(too_many_nics_are_refused);
 	return check_result();
 }

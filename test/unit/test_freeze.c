@@ -13,6 +13,7 @@
 #include "hv/unit.h"
 #include "hv/vcpu.h"
 #include "hv/vcpu_unit.h"
+#include "net/ctlnet.h"
 #include "test/unit/check.h"
 
 #define CPUS	4
@@ -107,6 +108,16 @@ bool vcpu_serve_boot_cpu(struct vcpu *v)
 uint64_t console_due(void)
 {
 	return HOST_NEVER;
+}
+
+uint64_t ctlnet_due(void)
+{
+	return HOST_NEVER;
+}
+
+void ctlnet_work(bool guest_runs)
+{
+	(void)guest_runs;
 }
 
 bool console_waiting(void)
