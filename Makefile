@@ -133,7 +133,8 @@ $(B)/stasis.efi: $(EFI_OBJ)
 
 # --- the operator's tools: the node's own sources, for the host ---------------------------------
 TOOL_FLAGS := -std=gnu11 -O2 -g -I. -idirafter $(B)/newlib/include -DHOST_TEST
-STORE_SRC := $(sort $(wildcard tools/store/*.c storage/*.c))
+STORE_CORE := $(patsubst %,storage/%.c,cache clean crc32c dev extents fiber index log look manifest page recover run segments store tree views)
+STORE_SRC := $(sort $(wildcard tools/store/*.c)) $(STORE_CORE)
 STORE_OBJ := $(patsubst %.c,$(B)/tool/%.o,$(STORE_SRC))
 STORE_LIBS := -lnbd -lext2fs -lcom_err -lnettle
 $(B)/tool/%.o: %.c | $(STAMP)/newlib
@@ -145,7 +146,7 @@ $(B)/stasis-store: $(STORE_OBJ)
 	$(Q)gcc -o $@ $(STORE_OBJ) $(STORE_LIBS)
 
 # what test/benches/store.py measures with
-$(B)/bench/storetrace: $(patsubst %.c,$(B)/tool/%.o,test/benches/storetrace.c $(wildcard storage/*.c))
+$(B)/bench/storetrace: $(patsubst %.c,$(B)/tool/%.o,test/benches/storetrace.c $(STORE_CORE))
 	@mkdir -p $(@D)
 	$(Q)gcc -o $@ $^ -lnbd
 

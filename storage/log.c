@@ -12,6 +12,8 @@
 
 #define NEXT_SECTORS 1u		/* kept in each window for RECORD_NEXT */
 #define REST_MIN     16u	/* a shorter rest of a segment belongs to the window before it */
+#define WINDOW_MIN   64u	/* sectors */
+#define WINDOW_MAX   2048u	/* the larger, the fewer records a long write is cut into */
 #define EXTENT_MAX   (1u << 31) /* a record's len has 32 bits */
 
 static struct window *current(struct store *s)
@@ -26,8 +28,15 @@ static char *at(const struct window *w, uint32_t sector)
 
 int log_init(struct store *s)
 {
+	size_t sectors = s->options.cache_bytes / 4 / SECTOR_SIZE;
+
+	if (sectors > WINDOW_MAX)
+		sectors = WINDOW_MAX;
+	if (sectors < WINDOW_MIN)
+		sectors = WINDOW_MIN;
+	s->log.window_sectors = (uint32_t)sectors;
 	for (unsigned i = 0; i < 2; i++) {
-		s->log.window[i].buf = malloc((size_t)(WINDOW_SECTORS + REST_MIN) * SECTOR_SIZE);
+		s->log.window[i].buf = malloc((sectors + REST_MIN) * SECTOR_SIZE);
 		if (!s->log.window[i].buf)
 			return -ENOMEM;
 	}
@@ -71,7 +80,9 @@ static void open_window(struct store *s, struct window *w, uint64_t base)
 
 	w->base = base;
 	w->fill = w->written = 0;
-	w->size = end - base < WINDOW_SECTORS + REST_MIN ? (uint32_t)(end - base) : WINDOW_SECTORS;
+	w->size = s->log.window_sectors;
+	if (end - base < w->size + REST_MIN)
+		w->size = (uint32_t)(end - base);
 }
 
 void log_resume(struct store *s, struct log_position at_position)
@@ -90,8 +101,6 @@ static void close_record(struct store *s)
 	if (!r)
 		return;
 	r->payload_sectors = w->fill - s->log.payload_at;
-	r->payload_crc =
-		crc32c(0, at(w, s->log.payload_at), (size_t)r->payload_sectors * SECTOR_SIZE);
 	r->crc = record_checksum(r);
 	s->log.open = NULL;
 }
@@ -279,6 +288,8 @@ static uint64_t append_piece(struct store *s, const struct extent *where,
 			e.len = room;
 		e.addr = w->base + w->fill;
 		copy_in(at(w, w->fill), vec, skip, (size_t)e.len * SECTOR_SIZE);
+		s->log.open->payload_crc = crc32c(s->log.open->payload_crc, at(w, w->fill),
+						  (size_t)e.len * SECTOR_SIZE);
 		w->fill += (uint32_t)e.len;
 		s->log.tail_sectors += e.len;
 	}

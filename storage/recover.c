@@ -8,15 +8,17 @@
 #include "storage/dev.h"
 #include "storage/store_internal.h"
 
-#define SUPER_SECTORS	    16u /* both copies, a page each */
-#define SUPER_BYTES	    ((size_t)SUPER_SECTORS * SECTOR_SIZE)
-#define SEGMENT_SECTORS_MIN 2048u
-#define SEGMENTS_MAX	    65536u
-#define SEGMENTS_MIN	    24u
-#define CACHE_DEFAULT	    (16u << 20)
-#define MEMTABLE_DEFAULT    (2u << 20)
-#define SAMPLE_BYTES	    4096u
-#define FIRST_DELTA	    1u
+#define SUPER_SECTORS	     16u /* both copies, a page each */
+#define SUPER_BYTES	     ((size_t)SUPER_SECTORS * SECTOR_SIZE)
+#define SEGMENT_SECTORS_MIN  2048u
+#define SEGMENT_SECTORS_GOOD (8u * SEGMENT_SECTORS_MIN)
+#define SEGMENTS_GOOD	     256u
+#define SEGMENTS_MAX	     65536u
+#define SEGMENTS_MIN	     24u
+#define CACHE_DEFAULT	     (16u << 20)
+#define MEMTABLE_DEFAULT     (2u << 20)
+#define SAMPLE_BYTES	     4096u
+#define FIRST_DELTA	     1u
 
 /* --- the golden image's identity --- */
 
@@ -47,6 +49,10 @@ static uint32_t segment_size(const struct blockdev *dev, const struct store_opti
 
 	if (o && o->segment_sectors)
 		return o->segment_sectors;
+	/* large ones cost fewer records, small ones less space while few of their sectors are seen
+	 */
+	while (size < SEGMENT_SECTORS_GOOD && dev->sectors / size > SEGMENTS_GOOD)
+		size *= 2;
 	while (dev->sectors / size > SEGMENTS_MAX)
 		size *= 2;
 	return size;

@@ -19,8 +19,9 @@
 struct store;
 
 struct store_options {
-	size_t cache_bytes;	  /* of index pages; 0: 16 MiB */
-	size_t memtable_bytes;	  /* 0: 2 MiB */
+	size_t cache_bytes;    /* of index pages; 0: 16 MiB. Half as much again, at most 2 MiB, for
+				* what is on its way into the log */
+	size_t memtable_bytes; /* 0: 2 MiB */
 	uint32_t segment_sectors; /* format only; 0: chosen by the device's size */
 	uint64_t seed;		  /* format only: for the UUID, different each time */
 };

@@ -9,7 +9,6 @@
 #include "storage/store_format.h"
 
 #define MEMTABLES_MAX	 4	     /* that wait to be written, the active one included */
-#define WINDOW_SECTORS	 512u	     /* of the log, in memory before it is written */
 #define TAIL_SECTORS_MAX (64u << 11) /* 64 MiB of log between checkpoints */
 #define POINTS_MAX	 1024
 #define NO_SEGMENT	 UINT32_MAX
@@ -59,6 +58,7 @@ struct window { /* a stretch of the log that is not yet written, or not complete
 
 struct log {
 	struct window window[2];
+	uint32_t window_sectors; /* of one */
 	unsigned current;
 	uint32_t segment;	   /* of the current window */
 	uint64_t sequence;	   /* of the record to come */
