@@ -80,8 +80,8 @@ class Bench:
         names = {p["id"]: p["name"] or "(open)" for p in points}
         return {names[p["id"]]: names.get(p["parent"], "golden") for p in points}
 
-    def clean(self):
-        check(json.loads(self.run("check store --json"))["clean"], "the store is damaged")
+    def clean(self, store="store"):
+        check(json.loads(self.run(f"check {store} --json"))["clean"], "the store is damaged")
 
 
 @case()
@@ -288,3 +288,88 @@ def points(log):
         check("is there already" in b.run("seal store b", status=2), "a name is given twice")
         b.run("merge store b")
         check(b.tree() == {"a": "golden", "(open)": "a"}, f"the tree is {b.tree()}")
+
+
+def file_system(b, name, content):
+    """An ext4 of 16 MiB as an image, with two files: one is kept, and the other is `content`."""
+    os.makedirs(b.path("root"), exist_ok=True)
+    b.write("root/big", content)
+    b.write("root/small", b"kept" * 1000)
+    b.fresh(name, 16 * MIB)
+    e2fsprogs(b, ["mke2fs", "-q", "-F", "-t", "ext4", "-d", "root", name])
+
+
+def e2fsprogs(b, argv):
+    r = b.command([os.path.join("/sbin", argv[0]), *argv[1:]])
+    check(r.returncode == 0, f"{argv[0]}: {r.stdout}")
+
+
+def deleted_file(b, place):
+    """A store "s" on the golden image "g", whose open delta has the data of a file that its file system no longer has. place: makes a disk of a file system."""
+    file_system(b, "empty.fs", b"")
+    file_system(b, "used.fs", b.random.randbytes(6 * MIB))
+    shutil.copy(b.path("used.fs"), b.path("deleted.fs"))
+    e2fsprogs(b, ["debugfs", "-w", "-R", "rm big", "deleted.fs"])
+    for source, name in ("empty.fs", "g"), ("used.fs", "used"), ("deleted.fs", "deleted"):
+        b.write(name, place(b.read(source)))
+    b.fresh("s", 64 * MIB)
+    b.run("format s --golden g")
+    b.run("import s used --format raw --golden g --point used")
+    b.run("import s deleted --format raw --golden g --point deleted --onto used")
+    b.run("merge s used")
+    b.run("merge s deleted")
+
+
+def open_bytes(b):
+    return json.loads(b.run("tree s --json"))["points"][-1]["bytes"]
+
+
+@case()
+def free_blocks(log):
+    """What a deleted file left in the delta is dropped, the file system stays whole; one that needs its journal is refused."""
+    with Bench(log) as b:
+        deleted_file(b, bytes)
+        before = open_bytes(b)
+        check("6.0 MiB of them" in b.run("free s --golden g"), "the file's blocks are not what is dropped")
+        b.run("compact s")
+        check(open_bytes(b) <= before - 6 * MIB, "the delta is as large as before")
+        check("; 0 B of them" in b.run("free s --golden g"), "they are dropped twice")
+        b.clean("s")
+        b.run("export s out --golden g --format raw")
+        e2fsprogs(b, ["e2fsck", "-fn", "out"])
+        e2fsprogs(b, ["debugfs", "-R", "dump small small", "out"])
+        check(b.read("small") == b"kept" * 1000, "a file that was not deleted has changed")
+        check("--partition" in b.run("free store --golden golden", status=2), "random data are a file system")
+        shutil.copy(b.path("deleted.fs"), b.path("dirty"))
+        e2fsprogs(b, ["debugfs", "-w", "-R", "feature needs_recovery", "dirty"])
+        b.run("import s dirty --format raw --golden g --point dirty --keep freed")
+        check("boot the guest once" in b.run("free s --golden g", status=2), "a journal that has to be replayed is ignored")
+
+
+def in_mbr(fs):
+    """The second primary partition, at 1 MiB."""
+    disk = bytearray(MIB) + fs
+    struct.pack_into("<B3sB3sII", disk, 446 + 16, 0, b"", 0x83, b"", 2048, len(fs) // 512)
+    disk[510:512] = b"\x55\xaa"
+    return disk
+
+
+def in_gpt(fs):
+    """Entry 2 of a GUID partition table, at 1 MiB."""
+    disk = bytearray(MIB) + fs
+    struct.pack_into("<B3sB3sII", disk, 446, 0, b"", 0xEE, b"", 1, len(disk) // 512 - 1)
+    disk[510:512] = b"\x55\xaa"
+    struct.pack_into("<8s64xQII", disk, 512, b"EFI PART", 2, 128, 128)
+    struct.pack_into("<32xQQ", disk, 1024 + 128, 2048, len(disk) // 512 - 1)
+    return disk
+
+
+@case()
+def free_in_partitions(log):
+    """The file system is found in a partition of an MBR and of a GUID table; where none is, it says so."""
+    for table in in_mbr, in_gpt:
+        with Bench(log) as b:
+            deleted_file(b, table)
+            check("does not exist" in b.run("free s --golden g --partition 3", status=2), "there is a partition 3")
+            check("--partition" in b.run("free s --golden g", status=2), "the disk is a file system")
+            check("6.0 MiB of them" in b.run("free s --golden g --partition 2"), "the file's blocks are not what is dropped")

@@ -64,6 +64,7 @@ static const struct command commands[] = {
 	{"seal", command_seal, "a name", true, false, false},
 	{"rollback", command_rollback, "a name", true, false, false},
 	{"merge", command_merge, "a name", true, false, false},
+	{"free", command_free, NULL, true, true, false},
 	{"hash", command_hash, NULL, false, true, false},
 	{"format", command_format, NULL, true, true, true},
 };
