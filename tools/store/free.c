@@ -277,9 +277,7 @@ int command_free(struct session *x)
 	if (err)
 		die("%s: %s", x->o->store, strerror(-err));
 	printf("%s are free in the guest's file system; %s of them were in the open delta, and are "
-	       "dropped: compact gives their space back
-	       ",
-	       size_text(size[0], free_bytes),
-	       size_text(size[1], dropped));
+	       "dropped: compact gives their space back\n",
+	       size_text(size[0], free_bytes), size_text(size[1], dropped));
 	return EXIT_OK;
 }
