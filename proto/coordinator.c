@@ -56,9 +56,8 @@ int coordinator_freeze(struct coordinator *c, uint64_t at, uint64_t until, const
 	return 0;
 }
 
-int coordinator_abort(struct coordinator *c, const struct moment *now)
+int coordinator_abort(struct coordinator *c)
 {
-	(void)now;
 	if (c->phase != PHASE_ARMING)
 		return -EBUSY;
 	c->failing = true;

@@ -132,7 +132,7 @@ void coordinator_receive(struct coordinator *c, const struct wire_message *m,
  * epoch fail; keep_alive later it is known. */
 int coordinator_freeze(struct coordinator *c, uint64_t at, uint64_t until,
 		       const struct moment *now);
-int coordinator_abort(struct coordinator *c, const struct moment *now); /* PHASE_ARMING */
+int coordinator_abort(struct coordinator *c); /* PHASE_ARMING */
 /* PHASE_FROZEN. With `force` the others thaw without the nodes that don't acknowledge in time;
  * those are told as soon as they answer. -EINVAL: T' is nearer than the margin. */
 int coordinator_thaw(struct coordinator *c, uint64_t until, bool force, const struct moment *now);

@@ -244,6 +244,22 @@ static bool proves_commit(const struct coordinator_node *n)
 					   n->result == RESULT_FAILED));
 }
 
+/* What the inherited epoch is to a node. One that knows nothing of it can have been frozen in it
+ * after T, and reset since. */
+static void inherit_node(struct coordinator *c, struct coordinator_node *n,
+			 const struct moment *now)
+{
+	if (!in_epoch(c, n)) {
+		if (n->boot && now->shared + c->config.margin > c->at)
+			coordinator_set_fate(c, n, FATE_RESET);
+		return;
+	}
+	n->armed_boot = n->boot;
+	if (n->round > c->round)
+		c->round = n->round;
+	adopt_thaw(c, n);
+}
+
 /* What did an earlier coordinator leave? */
 static void inherit(struct coordinator *c, const struct moment *now)
 {
@@ -265,15 +281,8 @@ static void inherit(struct coordinator *c, const struct moment *now)
 	c->at = active->at;
 	c->late_limit = active->late_limit;
 	for (uint32_t i = 0; i < c->config.nodes; i++) {
-		struct coordinator_node *n = &c->nodes[i];
-
-		if (!in_epoch(c, n))
-			continue;
-		n->armed_boot = n->boot;
-		committed |= proves_commit(n);
-		if (n->round > c->round)
-			c->round = n->round;
-		adopt_thaw(c, n);
+		inherit_node(c, &c->nodes[i], now);
+		committed |= in_epoch(c, &c->nodes[i]) && proves_commit(&c->nodes[i]);
 	}
 	if (committed)
 		coordinator_enter(c, PHASE_COMMITTING, patience(c, c->at, now), now);

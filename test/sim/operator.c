@@ -101,7 +101,7 @@ void coordinator_start(void)
 		.patience = 2 * SECOND,
 		.retry_first = between(2 * MS, 40 * MS),
 		.retry_limit = between(50 * MS, SECOND),
-		.keep_alive = 2 * SECOND,
+		.keep_alive = 2 * SECOND + scenario.nodes * MS / 3,
 		.pace = between(0, 5000),
 	};
 	struct moment m;
@@ -175,7 +175,7 @@ static void order_freeze(struct coordinator *c, const struct moment *m)
 	if (coordinator_freeze(c, at, until, m) != 0)
 		violated("a freeze was refused");
 	expect_clean = calm;
-	if (one_in(10) && coordinator_abort(c, m) == 0)
+	if (one_in(10) && coordinator_abort(c) == 0)
 		expect_abort = true;
 }
 

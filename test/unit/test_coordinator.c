@@ -144,7 +144,7 @@ static void test_clean(void)
 	pass(60 * MS);
 	CHECK_STR(events, "ACF");
 	CHECK(c.phase == PHASE_FROZEN && c.spoiled == 0);
-	CHECK_EQ(coordinator_abort(&c, &now), -EBUSY);
+	CHECK_EQ(coordinator_abort(&c), -EBUSY);
 	CHECK_EQ(coordinator_thaw(&c, now.shared + 20 * MS, false, &now), 0);
 	pass(30 * MS);
 	CHECK_STR(events, "ACFE");
