@@ -17,6 +17,8 @@ MUTANTS = [
         ("participant.c", "if (past_limit(p, now))\n\t\tend(p, RESULT_MISSED);\n\telse\n\t\tr->state", "r->state"),
         ("participant.c", "p->report.state == STATE_ARMED && past_limit(p, now)", "false"),
         ("participant.c", "if (p->report.state == STATE_ARMED) {", "if (false) {")]),
+    ("the T' of the arming is forgotten", [
+        ("participant.c", "a->until = r->until;", "a->until = r->state == STATE_COMMITTED ? WIRE_NEVER : r->until;")]),
     ("the servo is released while the node stands", [
         ("participant.c", "if (r->state == STATE_IDLE && p->held)", "if ((r->state == STATE_IDLE || r->state == STATE_FROZEN) && p->held)")]),
     ("the servo is not held", [

@@ -98,6 +98,19 @@ void check_outcome(const struct coordinator *c)
 		violated("epoch %" PRIu64 " is partial, and no node is to blame", c->epoch);
 }
 
+/* Nobody stands beyond a T' that was part of its arming. */
+static void check_thaws(uint32_t i)
+{
+	const struct sim_node *n = &nodes[i];
+	const struct record *r = &n->records[(n->freezes - 1) % RECORDS];
+	uint64_t slack = scenario.late_max + clock_error(60 * SECOND) + 200 * MS;
+
+	if (n->frozen && n->plan_until != WIRE_NEVER && !r->broken &&
+	    now > r->until + r->late + slack)
+		violated("node %u stands %" PRIu64 " ns beyond its T'", i,
+			 now - r->until - r->late);
+}
+
 void check_node(uint32_t i)
 {
 	const struct sim_node *n = &nodes[i];
@@ -109,9 +122,23 @@ void check_node(uint32_t i)
 	if (n->frozen != (n->p.report.state == STATE_FROZEN))
 		violated("node %u: says state %d, and is %s", i, n->p.report.state,
 			 n->frozen ? "frozen" : "running");
+	check_thaws(i);
 	if (n->planned != (n->p.report.state == STATE_COMMITTED))
 		violated("node %u: says state %d, and its timer is %s", i, n->p.report.state,
 			 n->planned ? "armed" : "not armed");
+}
+
+/* What a node is about to do is what somebody has ordered. */
+void check_plan(uint32_t i, uint64_t epoch, uint64_t at, uint64_t until)
+{
+	uint64_t ordered_at, ordered_until;
+
+	if (!operator_ordered(epoch, &ordered_at, &ordered_until))
+		violated("node %u will freeze in epoch %" PRIu64 ", which nobody ordered", i,
+			 epoch);
+	if (at != ordered_at || until != ordered_until)
+		violated("node %u will freeze at another T, or for another time, than was ordered",
+			 i);
 }
 
 void check_freeze(uint32_t i, uint64_t start)

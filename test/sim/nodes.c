@@ -75,6 +75,7 @@ static void plan(uint32_t i, const struct participant_action *a)
 	if (n->planned || n->frozen)
 		violated("node %u: armed for epoch %" PRIu64 " on top of another freeze", i,
 			 n->p.epoch);
+	check_plan(i, n->p.epoch, a->at, a->until);
 	n->planned = true;
 	n->plan_at = a->at;
 	n->plan_until = a->until;

@@ -9,6 +9,7 @@
 #include "test/sim/sim.h"
 
 #define CLOCK_ERROR (5 * MS) /* of a coordinator; it only chooses T by it */
+#define ORDERS	    16
 #define NO_ONE	    UINT32_MAX
 #define CALM_AFTER  (10 * SECOND) /* the last accident: all nodes have booted again */
 
@@ -24,6 +25,23 @@ static uint32_t started, latest, epochs_left, thaw_tries;
 static uint64_t next_thaw;
 static bool expect_abort, expect_clean;
 uint64_t outcomes[OUTCOME_ABORTED + 1];
+
+static struct {
+	uint64_t epoch, at, until;
+} orders[ORDERS];
+static uint32_t order_count;
+
+bool operator_ordered(uint64_t epoch, uint64_t *at, uint64_t *until)
+{
+	for (uint32_t i = 0; i < order_count; i++) {
+		if (orders[i].epoch != epoch)
+			continue;
+		*at = orders[i].at;
+		*until = orders[i].until;
+		return true;
+	}
+	return false;
+}
 
 static struct moment moment(uint32_t i)
 {
@@ -174,6 +192,11 @@ static void order_freeze(struct coordinator *c, const struct moment *m)
 	trace("operator: freeze%s", until == WIRE_NEVER ? "" : ", with a T'");
 	if (coordinator_freeze(c, at, until, m) != 0)
 		violated("a freeze was refused");
+	if (order_count < ORDERS) {
+		orders[order_count].epoch = c->epoch;
+		orders[order_count].at = at;
+		orders[order_count++].until = until;
+	}
 	expect_clean = calm;
 	if (one_in(10) && coordinator_abort(c) == 0)
 		expect_abort = true;
@@ -227,5 +250,6 @@ void operators_reset(void)
 	started = 0;
 	latest = 0;
 	next_thaw = 0;
+	order_count = 0;
 	epochs_left = scenario.epochs;
 }

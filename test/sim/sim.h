@@ -119,12 +119,15 @@ void coordinator_deliver(uint32_t i, const struct event *e);
 void coordinator_timer(uint32_t i, uint32_t generation);
 void operator_turn(void);
 bool operator_at_rest(void);
+/* T and T' as they were ordered; false: never. */
+bool operator_ordered(uint64_t epoch, uint64_t *at, uint64_t *until);
 extern uint64_t outcomes[OUTCOME_ABORTED + 1];
 
 /* --- what must hold (checks.c) --- */
 void checks_reset(void);
 void check_outcome(const struct coordinator *c);
-void check_node(uint32_t i);		       /* after each event */
+void check_node(uint32_t i); /* after each event */
+void check_plan(uint32_t i, uint64_t epoch, uint64_t at, uint64_t until);
 void check_freeze(uint32_t i, uint64_t start); /* at its start */
 void check_end(void);
 void violated(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

@@ -270,6 +270,38 @@ static void test_calls_off_what_was_only_armed(void)
 	CHECK(c.outcome == OUTCOME_ABORTED && p[0].report.result == RESULT_ABORTED);
 }
 
+/* After T nobody knows whether it was frozen before it was reset. */
+static void test_inherited_epoch_of_a_reset_node(void)
+{
+	begin();
+	deaf[1] = true;
+	CHECK_EQ(coordinator_freeze(&c, now.shared + 50 * MS, WIRE_NEVER, &now), 0);
+	settle();
+	boot(1, 50);
+	now.mono += 55 * MS; /* T is past, the limit is not */
+	now.shared += 55 * MS;
+	attach(200);
+	pass(5 * MS);
+	CHECK_STR(events, "AE");
+	CHECK(c.outcome == OUTCOME_PARTIAL && nodes[1].fate == FATE_RESET);
+	CHECK_EQ(p[0].report.result, RESULT_ABORTED);
+}
+
+static void test_node_that_was_reset_is_found(void)
+{
+	begin();
+	boot(1, 50);
+	CHECK_EQ(coordinator_freeze(&c, now.shared + 50 * MS, WIRE_NEVER, &now), 0);
+	settle();
+	CHECK_STR(events, "AE"); /* a later coordinator could have had it meanwhile */
+	CHECK(c.outcome == OUTCOME_ABORTED && nodes[1].fate == FATE_RESET);
+	boot(1, 51);
+	pass(300 * MS); /* it is asked */
+	CHECK_EQ(coordinator_freeze(&c, now.shared + 50 * MS, WIRE_NEVER, &now), 0);
+	settle();
+	CHECK_STR(events, "AEC");
+}
+
 static void test_superseded(void)
 {
 	struct wire_message later = {
@@ -298,6 +330,8 @@ int main(void)
 	RUN(test_thaw_without_an_answer);
 	RUN(test_inherits_a_committed_epoch);
 	RUN(test_calls_off_what_was_only_armed);
+	RUN(test_inherited_epoch_of_a_reset_node);
+	RUN(test_node_that_was_reset_is_found);
 	RUN(test_superseded);
 	return check_result();
 }
