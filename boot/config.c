@@ -102,6 +102,27 @@ static bool set_disk_room(struct config *c, const char *value)
 	return true;
 }
 
+static bool set_golden(struct config *c, const char *value)
+{
+	return disk_place_parse(value, &c->golden);
+}
+
+static bool set_store(struct config *c, const char *value)
+{
+	return disk_place_parse(value, &c->store);
+}
+
+static bool set_on_no_disk(struct config *c, const char *value)
+{
+	if (!strcmp(value, "start"))
+		c->on_no_disk = NO_DISK_START;
+	else if (!strcmp(value, "stop"))
+		c->on_no_disk = NO_DISK_STOP;
+	else
+		return false;
+	return true;
+}
+
 static bool set_append(struct config *c, const char *value)
 {
 	size_t n = strlen(value);
@@ -247,6 +268,8 @@ static bool set_syslog(struct config *c, const char *value)
 	return true;
 }
 
+#define PLACE_USE "use ahci0, nvme0:2, ide1 or name:PARTITION"
+
 static const struct key {
 	const char *name;
 	bool (*set)(struct config *, const char *value);
@@ -257,6 +280,9 @@ static const struct key {
 	{"append", set_append, "it is too long"},
 	{"disk", set_disk, "give a file name"},
 	{"disk_room", set_disk_room, "use MiB, 32 or more"},
+	{"golden", set_golden, PLACE_USE},
+	{"store", set_store, PLACE_USE},
+	{"on_no_disk", set_on_no_disk, "use start or stop"},
 	{"cpus", set_cpus, "use 1 to 256"},
 	{"memory", set_memory, "use MiB, 64 or more"},
 	{"hv_base", set_hv_base, "use a multiple of 0x200000 below 4 GiB"},
@@ -639,6 +665,33 @@ int config_file(struct config *c, const char *text, size_t size, struct config_e
 	return 0;
 }
 
+static bool given(const struct disk_place *p)
+{
+	return p->drive[0] || p->name[0];
+}
+
+static int check_disk(const struct source *s, const struct config *c)
+{
+	bool image = c->disk[0], golden = given(&c->golden);
+
+	if (image && golden)
+		return fail(s, "disk= and golden= are both given: remove one");
+	if (given(&c->store) && !image && !golden)
+		return fail(s, "store= without an image: add disk=FILE or golden=DEVICE");
+	if (golden && !memcmp(&c->golden, &c->store, sizeof c->golden))
+		return fail(s, "golden= and store= name the same place: change one");
+	return 0;
+}
+
+static int check_network(const struct source *s, const struct config *c)
+{
+	if (c->gateway && !c->ip)
+		return fail(s, "gateway= without an address: give one with ip=ADDRESS/BITS");
+	if (c->gateway && (c->gateway ^ c->ip) >> (32 - c->ip_prefix))
+		return fail(s, "gateway= is not in the network of ip=: correct one of them");
+	return 0;
+}
+
 int config_finish(struct config *c, struct config_error *e)
 {
 	struct source s;
@@ -648,9 +701,5 @@ int config_finish(struct config *c, struct config_error *e)
 		return fail(&s,
 			    "no kernel given: add kernel=FILE (command line or " CONFIG_FILE_NAME
 			    ")");
-	if (c->gateway && !c->ip)
-		return fail(&s, "gateway= without an address: give one with ip=ADDRESS/BITS");
-	if (c->gateway && (c->gateway ^ c->ip) >> (32 - c->ip_prefix))
-		return fail(&s, "gateway= is not in the network of ip=: correct one of them");
-	return 0;
+	return check_network(&s, c) ? -1 : check_disk(&s, c);
 }

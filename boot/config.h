@@ -10,6 +10,7 @@
  * newline).
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "boot/handoff.h"
@@ -23,12 +24,14 @@ struct config {
 	char initrd[CONFIG_NAME_MAX]; /* empty: none */
 	char disk[CONFIG_NAME_MAX];   /* golden image; empty: no disk */
 	char append[HANDOFF_CMDLINE];
-	uint32_t cpus;	    /* 0 = all */
-	uint32_t on_reset;  /* enum reset_action */
-	uint64_t memory;    /* bytes, 0 = all */
-	uint64_t hv_base;   /* HV_ALIGN multiple */
-	uint64_t hv_memory; /* bytes, HV_ALIGN multiple */
-	uint64_t disk_room; /* bytes for what the guest writes */
+	uint32_t cpus;			 /* 0 = all */
+	uint32_t on_reset;		 /* enum reset_action */
+	uint64_t memory;		 /* bytes, 0 = all */
+	uint64_t hv_base;		 /* HV_ALIGN multiple */
+	uint64_t hv_memory;		 /* bytes, HV_ALIGN multiple */
+	uint64_t disk_room;		 /* bytes for what the guest writes */
+	struct disk_place golden, store; /* on the machine's own disks */
+	uint32_t on_no_disk;		 /* enum no_disk_action */
 	uint16_t console_port;
 	uint32_t console_baud; /* 0: as the firmware set it */
 	uint32_t n_nics;
@@ -54,5 +57,9 @@ int config_options(struct config *c, const char *text, struct config_error *e);
 /* `text`: `size` bytes of a stasis.cfg, one key=value per line, # comments. */
 int config_file(struct config *c, const char *text, size_t size, struct config_error *e);
 
-/* What can only be checked when everything was read: is there a kernel? */
+/* The name of a place on a disk (disk_place.c). */
+bool disk_place_parse(const char *text, struct disk_place *p);
+
+/* What can only be checked when everything was read: is there a kernel? do the keys of the disk
+ * agree? */
 int config_finish(struct config *c, struct config_error *e);

@@ -62,6 +62,15 @@ struct nic_config {
 
 enum reset_action { RESET_REBOOT = 0, RESET_STOP };
 
+/* Where a golden image or a store lies. All empty: in memory, or nowhere. */
+struct disk_place {
+	char drive[12];	    /* "ahci0", "nvme0", "ide3" */
+	uint32_t partition; /* its number; 0: none given */
+	char name[40];	    /* instead of a drive: the GPT name of a partition on any */
+};
+
+enum no_disk_action { NO_DISK_START = 0, NO_DISK_STOP };
+
 struct handoff {
 	uint64_t magic;
 	uint32_t version;
@@ -102,12 +111,15 @@ struct handoff {
 	 * from disk_store on room for what is written */
 	uint64_t disk_base; /* 0 if none */
 	uint64_t disk_bytes;
-	uint64_t disk_golden; /* bytes of the image, a multiple of 512 */
-	uint64_t disk_store;  /* offset from disk_base */
+	uint64_t disk_golden; /* bytes of the image, a multiple of 512; 0: it is at golden_place */
+	uint64_t disk_store;  /* offset from disk_base; disk_bytes: the store is at store_place */
+	struct disk_place golden_place, store_place;
 
 	/* configuration, see docs/boot.md for the keys */
-	uint32_t cpus;	       /* limit, 0 = all */
-	uint32_t on_reset;     /* enum reset_action: what a guest's reset or triple fault does */
+	uint32_t cpus;	     /* limit, 0 = all */
+	uint32_t on_reset;   /* enum reset_action: what a guest's reset or triple fault does */
+	uint32_t on_no_disk; /* enum no_disk_action: its disk can't be had */
+	uint32_t pad2;
 	uint64_t memory;       /* limit of guest RAM in bytes, 0 = all */
 	uint16_t console_port; /* I/O base of the 16550, 0x3f8 */
 	uint16_t pad0;

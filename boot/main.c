@@ -107,6 +107,9 @@ static void fill_config(struct handoff *h)
 	h->cpus = config.cpus;
 	h->on_reset = config.on_reset;
 	h->memory = config.memory;
+	h->golden_place = config.golden;
+	h->store_place = config.store;
+	h->on_no_disk = config.on_no_disk;
 	h->console_port = config.console_port;
 	h->console_baud = config.console_baud;
 	h->n_nics = config.n_nics;

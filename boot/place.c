@@ -147,6 +147,8 @@ static EFI_STATUS read_disk(struct placement *p, struct file *disk)
 
 	if (EFI_ERROR(st))
 		return no_room("a disk", p->disk_bytes);
+	if (!disk->handle)
+		return EFI_SUCCESS;
 	st = file_read(disk, 0, (void *)p->disk_base, p->disk_golden);
 	if (!EFI_ERROR(st))
 		say("disk %s: %lu bytes, at 0x%lx, and %lu MiB for what is written", disk->name,
@@ -180,7 +182,7 @@ static EFI_STATUS place(struct placement *p, const struct config *c, struct file
 	exact = !EFI_ERROR(memory_alloc_at(c->hv_base, p->hv_size));
 	if (exact)
 		p->hv_base = c->hv_base;
-	if (g->disk.handle)
+	if (p->disk_bytes)
 		st = read_disk(p, &g->disk);
 	if (!EFI_ERROR(st))
 		st = find_top(p, c);
@@ -214,6 +216,14 @@ static EFI_STATUS open_all(struct files_given *g, const struct config *c, struct
 	return st;
 }
 
+/* Memory for what the guest writes: none if that goes to a disk, or if it has none. */
+static uint64_t room(const struct config *c)
+{
+	bool disk = c->disk[0] || c->golden.drive[0] || c->golden.name[0];
+
+	return disk && !c->store.drive[0] && !c->store.name[0] ? c->disk_room : 0;
+}
+
 EFI_STATUS place_all(struct placement *p, const struct config *c, struct files *f)
 {
 	struct files_given g = {0};
@@ -222,11 +232,8 @@ EFI_STATUS place_all(struct placement *p, const struct config *c, struct files *
 	*p = (struct placement){0};
 	if (!EFI_ERROR(st)) {
 		p->initrd_size = g.initrd.size;
-		if (g.disk.handle) {
-			p->disk_golden = g.disk.size;
-			p->disk_bytes =
-				((g.disk.size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)) + c->disk_room;
-		}
+		p->disk_golden = g.disk.size;
+		p->disk_bytes = ((g.disk.size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1)) + room(c);
 		st = place(p, c, &g);
 	}
 	file_close(&g.kernel);

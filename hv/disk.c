@@ -6,6 +6,9 @@
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
 #include "hv/disk_memory.h"
+#include "hv/disk_place.h"
+#include "hv/drives.h"
+#include "hv/fmt.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
 #include "hv/ramdisk.h"
@@ -20,7 +23,11 @@
 #define HEAP_MIN     (4ull << 20)
 #define HEAP_MAX     (24ull << 20)
 
-static struct ramdisk golden, room;
+static struct ramdisk golden_ram, room_ram;
+static struct partition golden_part, store_part;
+static struct blockdev *golden, *room; /* NULL: there is none that can be used */
+static struct store_options options;
+static char no_disk[160]; /* why the guest has none, although one is configured */
 static struct fiber_sched *sched;
 static struct store *store;
 static uint64_t due = UINT64_MAX; /* atomic */
@@ -107,9 +114,9 @@ static bool step(void)
 {
 	bool more = fiber_run(sched, 1);
 
-	more |= ramdisk_poll(&room);
-	more |= ramdisk_poll(&golden);
-	return more;
+	more |= ramdisk_poll(&room_ram);
+	more |= ramdisk_poll(&golden_ram);
+	return more || drives_poll();
 }
 
 uint64_t disk_due(void)
@@ -123,13 +130,22 @@ void disk_wake(void)
 	vcpu_request(vcpu_get(0), VCPU_REQ_DEADLINE);
 }
 
+/* For an interrupt that gets lost; not if somebody has asked for work meanwhile. */
+static void look_again(void)
+{
+	uint64_t nothing = UINT64_MAX, then = drives_due();
+
+	(void)__atomic_compare_exchange_n(&due, &nothing, then, false, __ATOMIC_RELEASE,
+					  __ATOMIC_RELAXED);
+}
+
 void disk_work(bool guest_runs)
 {
 	uint64_t begin = rdtsc(), spent, slice = tsc_hz() / 1000000 * SLICE_US;
 	bool more = true;
 
 	__atomic_store_n(&due, UINT64_MAX, __ATOMIC_SEQ_CST);
-	if (!exchanging)
+	if (store && !exchanging)
 		vblk_poll();
 	do {
 		more = step();
@@ -138,6 +154,8 @@ void disk_work(bool guest_runs)
 	this_cpu()->stolen += spent;
 	if (more) /* the guest gets as much, if it has a use for it */
 		__atomic_store_n(&due, guest_runs ? begin + 2 * spent : 0, __ATOMIC_RELEASE);
+	else
+		look_again();
 }
 
 void disk_stop(void)
@@ -207,18 +225,46 @@ bool disk_in_use(void)
 
 /* --- boot --- */
 
+static int find_places(const struct handoff *h)
+{
+	int err = 0;
+
+	if (disk_place_given(&h->golden_place))
+		err = disk_place_golden(&h->golden_place, &golden_part, no_disk, sizeof(no_disk));
+	if (err)
+		return err;
+	golden = h->disk_golden ? &golden_ram.dev : &golden_part.dev;
+	if (disk_place_given(&h->store_place))
+		err = disk_place_store(&h->store_place, &store_part, no_disk, sizeof(no_disk));
+	if (!err)
+		room = disk_place_given(&h->store_place) ? &store_part.dev : &room_ram.dev;
+	return err;
+}
+
+/* Memory holds nothing worth keeping; on a disk, only a partition that is empty gets a store. */
+static int format_if_new(void)
+{
+	int err = store_format(room, golden, &options, room == &room_ram.dev);
+
+	if (!err && room != &room_ram.dev)
+		log_info("disk: the store's partition was empty: it has been formatted");
+	if (err && err != -EEXIST)
+		fmt(no_disk, sizeof(no_disk), "no store can be made (%d): %s", err,
+		    err == -EINVAL ? "give it more room" : "see disk status");
+	return err == -EEXIST ? 0 : err;
+}
+
 static int create(struct store *none, void *arg)
 {
-	const struct store_options *o = arg;
-	char why[128] = "";
-	int err;
+	int err = find_places(arg);
 
 	(void)none;
-	err = store_format(&room.dev, &golden.dev, o, true);
 	if (!err)
-		err = store_open(&room.dev, &golden.dev, o, &store, why, sizeof(why));
-	if (err)
-		log_error("disk: %s (%d)", *why ? why : "disk_room= is too little", err);
+		err = format_if_new();
+	if (!err)
+		err = store_open(room, golden, &options, &store, no_disk, sizeof(no_disk));
+	if (err && !*no_disk)
+		fmt(no_disk, sizeof(no_disk), "it can't be opened (%d): raise hv_memory=", err);
 	return err;
 }
 
@@ -235,24 +281,56 @@ static size_t take_heap(void)
 	return bytes;
 }
 
+static void init_memory(const struct handoff *h)
+{
+	uint64_t bytes = h->disk_bytes - h->disk_store;
+
+	if (h->disk_golden)
+		ramdisk_init(&golden_ram, phys_to_virt((hpa_t){h->disk_base}), h->disk_golden,
+			     true);
+	if (bytes)
+		ramdisk_init(&room_ram, phys_to_virt((hpa_t){h->disk_base + h->disk_store}), bytes,
+			     false);
+}
+
+static void report(const struct handoff *h, size_t heap)
+{
+	char from[PLACE_TEXT], to[PLACE_TEXT];
+
+	if (!store) {
+		log_error("disk: %s; the guest gets no disk", no_disk);
+		return;
+	}
+	log_info("disk: %llu MiB from %s, %llu MiB in %s for what is written, %zu KiB of heap",
+		 (unsigned long long)golden->sectors >> 11, disk_place_text(&h->golden_place, from),
+		 (unsigned long long)room->sectors >> 11, disk_place_text(&h->store_place, to),
+		 heap >> 10);
+}
+
 void disk_init(const struct handoff *h)
 {
-	struct store_options o = {.seed = rdtsc() ^ h->tsc_entry};
+	bool devices = disk_place_given(&h->golden_place) || disk_place_given(&h->store_place);
 	size_t heap;
 
-	if (!h->disk_base)
+	if (!h->disk_bytes && !devices)
 		return;
 	heap = take_heap();
-	o.cache_bytes = heap / 3;
-	o.memtable_bytes = heap / 24;
-	ramdisk_init(&golden, phys_to_virt((hpa_t){h->disk_base}), h->disk_golden, true);
-	ramdisk_init(&room, phys_to_virt((hpa_t){h->disk_base + h->disk_store}),
-		     h->disk_bytes - h->disk_store, false);
+	options = (struct store_options){.seed = rdtsc() ^ h->tsc_entry,
+					 .cache_bytes = heap / 3,
+					 .memtable_bytes = heap / 24};
+	init_memory(h);
+	if (devices)
+		drives_find();
 	sched = fiber_sched_create(DISK_REQUESTS + OTHER_FIBERS, STACK_BYTES);
-	if (!sched || disk_do(create, &o) != 0)
-		panic("the guest's disk can't be made: raise hv_memory= or disk_room=");
-	vblk_init(h->disk_golden / SECTOR_SIZE, vcpu_count());
-	log_info("disk: %llu MiB, %llu MiB of room for what is written, %zu KiB of heap",
-		 (unsigned long long)h->disk_golden >> 20,
-		 (unsigned long long)(h->disk_bytes - h->disk_store) >> 20, heap >> 10);
+	if (!sched)
+		panic("no memory for the disk's requests: raise hv_memory=");
+	(void)disk_do(create, (void *)(uintptr_t)h);
+	if (store)
+		vblk_init(store_sectors(store), vcpu_count());
+	report(h, heap);
+}
+
+bool disk_missing(void)
+{
+	return *no_disk;
 }

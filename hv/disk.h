@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's disk: the store (storage/store.h) in RAM that the loader set apart, on top of the
- * golden image there, behind virtio-blk (hv/vblk.c). The store's fibers run on the boot CPU, in
- * slices of a few tens of microseconds between which the guest gets as much time; they hold no
- * lock where they wait.
+ * The guest's disk: the store (storage/store.h) on top of a golden image, each in RAM that the
+ * loader set apart or on a disk of the machine (hv/drives.h), behind virtio-blk (hv/vblk.c). The
+ * store's fibers run on the boot CPU, in slices of a few tens of microseconds between which the
+ * guest gets as much time; they hold no lock where they wait.
  *
  * Units: sectors of 512 bytes. Context: the boot CPU, unless it says "any CPU".
  */
@@ -50,7 +50,8 @@ void disk_work(bool guest_runs);
 
 void disk_init(const struct handoff *h); /* nothing if no disk was asked for */
 bool disk_present(void);
-bool disk_in_use(void); /* by the guest's driver */
+bool disk_missing(void); /* one was asked for, and can't be had */
+bool disk_in_use(void);	 /* by the guest's driver */
 /* Runs fn on the store and returns what it does. In slices, in a command. */
 int disk_do(int (*fn)(struct store *s, void *arg), void *arg);
 /* The same where the guest must not read or write meanwhile. -ETXTBSY: its driver uses the disk. */

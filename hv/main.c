@@ -206,6 +206,10 @@ void hv_main(const struct handoff *h)
 	enter_linux(vcpu_get(0), &entry);
 	console_init();
 	ctlnet_init(h);
+	if (disk_missing() && h->on_no_disk == NO_DISK_STOP) {
+		vcpu_get(0)->activity = VCPU_SHUTDOWN;
+		log_error("the guest does not start without its disk, as on_no_disk=stop says");
+	}
 	log_info("%s, %u CPUs: the guest starts", vcpu_ops->name, vcpu_count());
 	console_guest_mode();
 	/* The guest's time begins here. */

@@ -2,6 +2,7 @@
 #include "hv/node.h"
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
+#include "hv/drives.h"
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
@@ -85,6 +86,7 @@ void node_act(void)
 	console_flush();
 	log_info("%s: %s", a == NODE_RESET ? "reset" : "power-off", reason);
 	uart_flush_polled();
+	drives_off();
 	vcpu_ops->cpu_disable(); /* INIT is blocked in VMX root operation */
 	if (a == NODE_RESET)
 		machine_reset();

@@ -133,6 +133,26 @@ void tsc_sync_ap(void);		 /* AP side */
 uint32_t host_pci_read32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset);
 void host_pci_write32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset, uint32_t v);
 
+/* --- physical PCI functions (pci_functions.c); boot, but for host_pci_command --- */
+struct pci_function {
+	uint8_t bus, dev, fn;
+	uint8_t prog_if;
+	uint16_t vendor, device;
+};
+#define PCI_COMMAND_IO	   (1u << 0)
+#define PCI_COMMAND_MEMORY (1u << 1)
+#define PCI_COMMAND_MASTER (1u << 2)
+/* Those of a class (PCI Code and ID Assignment), by bus, device and function; how many of them. */
+unsigned host_pci_find(uint8_t class_code, uint8_t subclass, struct pci_function *found,
+		       unsigned max);
+/* Bits of the command register. */
+void host_pci_command(const struct pci_function *f, uint32_t set, uint32_t clear);
+/* A base address register: of memory, 0 if it is none; of I/O ports, likewise. */
+hpa_t host_pci_bar(const struct pci_function *f, unsigned bar);
+uint16_t host_pci_bar_io(const struct pci_function *f, unsigned bar);
+/* One message for everything: MSI-X (entry 0) or MSI. -ENOTSUP: it has neither. */
+int host_pci_message(const struct pci_function *f, uint8_t vector, uint32_t apic_id);
+
 /* --- physical RTC --- */
 uint64_t host_rtc_seconds(void); /* Unix time from the CMOS clock, read once at boot */
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tty
 
+import gptdisk
 import media
 from media import SetupError
 from options import CONTROL_MAC
@@ -78,6 +79,14 @@ def nested_kvm():
     return False
 
 
+def disk_files(options):
+    """Of the golden image's disk and the store's, which is made if it is not there; None: there is no such disk."""
+    store = options.store and options.store[0]
+    if store and not os.path.exists(store):
+        gptdisk.make(store, [gptdisk.STORE])
+    return [f and os.path.realpath(f) for f in (options.disk_bus and options.disk, store)]
+
+
 class Qemu(Machine):
     """q35 with OVMF; serial line on the process's stdin and stdout."""
 
@@ -114,7 +123,19 @@ class Qemu(Machine):
             kind, _, rest = options.control.partition(",")
             device = f"{options.control_card},netdev=control,mac={CONTROL_MAC},romfile="
             self.command += ["-netdev", f"{kind},id=control" + (f",{rest}" if rest else ""), "-device", device]
+        self._drives()
         self.command += options.emu_arg
+
+    def _drives(self):
+        """The golden image's disk and the store's, in this order."""
+        names = media.drive_names(self.options)
+        for role, name, file in zip(("golden", "store"), names, disk_files(self.options)):
+            if not name:
+                continue
+            # a disk that is read only to the emulator can't be an ide-hd: what is written is thrown away instead
+            kept = "snapshot=on" if role == "golden" else "cache=writeback"
+            device = f"ide-hd,bus=ide.{name[4:]}" if name.startswith("ahci") else f"nvme,serial={role}"
+            self.command += ["-drive", f"if=none,id={role},format=raw,file={file},{kept}", "-device", f"{device},drive={role}"]
 
     def _net_boot(self):
         media.make_tftp(self.options, self.run_dir)

@@ -16,12 +16,44 @@ SLACK = 4 << 20
 FAT16_MAX = 1024 << 20
 
 
+# Bochs has the ESP on its first disk, the primary master.
+FIRST_IDE = 1
+
+
+def drive_names(options):
+    """What Stasis calls the golden image's disk and the store's: in the order in which the machine has them."""
+    names, number = [], {"ahci": 0, "nvme": 0, "ide": FIRST_IDE}
+    if options.emu == "qemu" and options.boot == "esp":
+        number["ahci"] = 1
+    for bus in (options.disk_bus, options.store and options.store[1]):
+        names.append(bus and f"{bus}{number[bus]}")
+        if bus:
+            number[bus] += 1
+    return names
+
+
+def disk_keys(options):
+    golden, store = drive_names(options)
+    keys = {}
+    if golden:
+        keys["golden"] = golden
+    elif options.disk:
+        keys["disk"] = "disk.img"
+    if store:
+        keys["store"] = store
+    return keys
+
+
+def disk_file(options):
+    """The golden image as a file for the loader."""
+    return {"disk.img": options.disk} if options.disk and not options.disk_bus else {}
+
+
 def config_lines(options):
     """The keys of Stasis's configuration, in the order in which they are given."""
     quoted = options.append.replace('"', '\\"')
     keys = {"kernel": "vmlinuz", "initrd": "initrd", "append": f'"{quoted}"'}
-    if options.disk:
-        keys["disk"] = "disk.img"
+    keys |= disk_keys(options)
     extra = []
     for c in options.config:
         key, value = c.split("=", 1)
@@ -35,16 +67,13 @@ def config_lines(options):
 def make_tftp(options, run_dir):
     directory = os.path.join(run_dir, "tftp")
     os.mkdir(directory)
-    link = {"vmlinuz": options.kernel, "initrd": options.initrd}
-    if options.disk:
-        link["disk.img"] = options.disk
+    link = {"vmlinuz": options.kernel, "initrd": options.initrd} | disk_file(options)
     if options.bare:
         script = [f"kernel vmlinuz initrd=initrd {options.append}", "initrd initrd"]
     else:
         link["stasis.efi"] = options.image
         script = ["kernel stasis.efi " + " ".join(config_lines(options)), "initrd vmlinuz", "initrd initrd"]
-        if options.disk:
-            script.append("initrd disk.img")
+        script += [f"initrd {name}" for name in disk_file(options)]
     for name, target in link.items():
         os.symlink(os.path.realpath(target), os.path.join(directory, name))
     # Whatever fails, and when Stasis refuses: the script goes on here.
@@ -67,9 +96,7 @@ def _startup(options):
 
 
 def make_esp(options, run_dir):
-    files = {"vmlinuz": options.kernel, "initrd": options.initrd}
-    if options.disk:
-        files["disk.img"] = options.disk
+    files = {"vmlinuz": options.kernel, "initrd": options.initrd} | disk_file(options)
     if options.before:
         files["before.efi"] = options.before
         files["stasis.efi"] = options.image

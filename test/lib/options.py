@@ -14,6 +14,19 @@ ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong opt
 3 no guest ran (Stasis refused, the emulator failed) or the run was ended"""
 
 
+BUSES = ("ahci", "nvme", "ide")
+
+
+def drive(text):
+    """FILE[,bus=BUS] as (file, bus or None)."""
+    file, comma, bus = text.rpartition(",bus=")
+    if not comma:
+        return text, None
+    if bus not in BUSES:
+        raise argparse.ArgumentTypeError(f"bus={bus}: it is one of {', '.join(BUSES)}")
+    return file, bus
+
+
 def parser():
     p = argparse.ArgumentParser(prog="node", description="Boot one node in an emulator; its serial console is stdin and stdout.", epilog=ENDS)
     p.add_argument("--emu", choices=("qemu", "bochs"), default="qemu", help="qemu: AMD-V; bochs: VT-x (default qemu)")
@@ -21,7 +34,8 @@ def parser():
     p.add_argument("--memory", type=int, default=1024, metavar="MIB", help="of the emulated machine (default 1024)")
     p.add_argument("--kernel", required=True, metavar="FILE", help="the guest's bzImage")
     p.add_argument("--initrd", required=True, metavar="FILE")
-    p.add_argument("--disk", metavar="FILE", help="a raw golden image for the guest's disk; what the guest writes is lost with the machine")
+    p.add_argument("--disk", metavar="FILE[,bus=BUS]", type=drive, help=f"a raw golden image for the guest's disk, in memory or on a disk of the machine ({', '.join(BUSES)})")
+    p.add_argument("--store", metavar="FILE[,bus=BUS]", type=drive, help="a disk of the machine for what the guest writes; made if absent. Without it, that is lost with the machine")
     p.add_argument("--control", metavar="NETDEV", help="a control card; qemu: a -netdev less its id (user, dgram,...), bochs: an ethmod (slirp)")
     p.add_argument("--control-card", default="e1000e", metavar="MODEL", help="QEMU's: e1000e, e1000, virtio-net-pci (default e1000e)")
     p.add_argument("--append", default="console=ttyS0,115200", metavar="STR", help="the guest's command line")
@@ -63,8 +77,20 @@ def parse(argv):
             p.error(f"--config {c!r}: KEY=VALUE is wanted")
     if o.control and not o.bare:
         o.config.append(f"nic.{CONTROL_MAC}=control")
-    if o.disk and o.bare:
-        p.error("--disk is Stasis's: not with --bare")
+    if (o.disk or o.store) and o.bare:
+        p.error("--disk and --store are Stasis's: not with --bare")
+    if o.store and not o.disk:
+        p.error("--store needs a golden image: add --disk")
+    default = "ahci" if o.emu == "qemu" else "ide"
+    if o.store and not o.store[1]:
+        o.store = o.store[0], default
+    for file, bus in filter(None, (o.disk, o.store)):
+        if bus and (bus == "ide") != (o.emu == "bochs"):
+            p.error(f"bus={bus}: QEMU's machine has ahci and nvme, Bochs's has ide")
+    if o.disk:
+        o.disk, o.disk_bus = o.disk
+    else:
+        o.disk_bus = None
     for name in ("kernel", "initrd") + (("disk",) if o.disk else ()) + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
         if not os.path.isfile(getattr(o, name)):
             p.error(f"--{name} {getattr(o, name)}: no such file" + (" (run make)" if name == "image" else ""))

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hv/drives.h"
+#include <errno.h>
+#include <string.h>
+#include "arch/x86_64/arch.h"
+#include "hv/disk.h"
+#include "hv/fmt.h"
+#include "hv/log.h"
+#include "storage/ahci.h"
+
+#define CONTROLLERS_MAX 16
+#define CLASS_STORAGE	0x01
+#define SUBCLASS_IDE	0x01
+#define SUBCLASS_SATA	0x06
+#define SUBCLASS_NVM	0x08
+#define PROG_IF_AHCI	0x01
+#define AHCI_BAR	5
+#define AHCI_BYTES	0x1100 /* generic control, 32 ports */
+#define LOST_US		50000  /* an interrupt that did not come costs no more */
+#define POLL_US		500    /* without interrupts */
+
+static struct drive *drives[DRIVES_MAX];
+static unsigned count;
+static struct pci_function controllers[CONTROLLERS_MAX];
+static unsigned n_controllers;
+
+unsigned drives_count(void)
+{
+	return count;
+}
+
+struct drive *drives_get(unsigned n)
+{
+	return n < count ? drives[n] : NULL;
+}
+
+struct drive *drives_by_name(const char *name)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(drives[i]->name, name) == 0)
+			return drives[i];
+	return NULL;
+}
+
+bool drives_poll(void)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < count; i++)
+		any |= drive_poll(drives[i]);
+	return any;
+}
+
+uint64_t drives_due(void)
+{
+	unsigned us = LOST_US;
+	bool busy = false;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!drive_busy(drives[i]))
+			continue;
+		busy = true;
+		if (!drives[i]->interrupts)
+			us = POLL_US;
+	}
+	return busy ? rdtsc() + tsc_hz() / 1000000 * us : UINT64_MAX;
+}
+
+void drives_off(void)
+{
+	for (unsigned i = 0; i < count; i++)
+		drive_off(drives[i]);
+	for (unsigned i = 0; i < n_controllers; i++)
+		host_pci_command(&controllers[i], 0, PCI_COMMAND_MASTER);
+}
+
+/* --- finding them --- */
+
+struct controller {
+	const char *kind;
+	unsigned *next;	 /* number of the next drive of this kind */
+	bool interrupts; /* it has one */
+	unsigned first;	 /* of its drives */
+};
+
+static void interrupt(void *arg)
+{
+	struct controller *c = arg;
+
+	for (unsigned i = c->first; i < count && i < DRIVES_MAX; i++)
+		drives[i]->count.interrupts++;
+	disk_wake();
+}
+
+static void found(struct drive *d, void *arg)
+{
+	struct controller *c = arg;
+
+	if (count == DRIVES_MAX) {
+		log_warn("disks: more than %u: the others are not used", DRIVES_MAX);
+		drive_off(d);
+		return;
+	}
+	fmt(d->name, sizeof(d->name), "%s%u", c->kind, (*c->next)++);
+	d->interrupts = c->interrupts;
+	drives[count++] = d;
+	log_info("%s: %s, %llu MiB, %u at once%s", d->name, d->model,
+		 (unsigned long long)d->dev.sectors >> 11, d->depth,
+		 d->interrupts ? "" : ", without interrupts");
+}
+
+static bool route_message(const struct pci_function *f, struct controller *c)
+{
+	int vector = irq_vector_alloc(interrupt, c);
+
+	return vector >= 0 && host_pci_message(f, (uint8_t)vector, this_cpu()->apic_id) == 0;
+}
+
+static struct controller *controller_new(const struct pci_function *f, const char *kind,
+					 unsigned *next)
+{
+	struct controller *c = heap_alloc(sizeof(*c));
+
+	*c = (struct controller){.kind = kind, .next = next, .first = count};
+	host_pci_command(f, PCI_COMMAND_MEMORY | PCI_COMMAND_IO | PCI_COMMAND_MASTER, 0);
+	controllers[n_controllers++] = *f;
+	return c;
+}
+
+static void report(const struct pci_function *f, const char *kind, int err)
+{
+	if (err)
+		log_error("%s controller at %02x:%02x.%x: %s (%d)", kind, f->bus, f->dev, f->fn,
+			  err == -ENOMEM ? "no memory: raise hv_memory=" : "it does not answer",
+			  err);
+}
+
+static void add_ahci(const struct pci_function *f)
+{
+	static unsigned next;
+	hpa_t bar = host_pci_bar(f, AHCI_BAR);
+	volatile void *regs = bar.v ? mmio_map(bar, AHCI_BYTES) : NULL;
+	struct controller *c;
+
+	if (f->prog_if != PROG_IF_AHCI || !regs)
+		return;
+	c = controller_new(f, "ahci", &next);
+	c->interrupts = route_message(f, c);
+	report(f, "ahci", ahci_init(regs, found, c));
+}
+
+static void each(uint8_t subclass, void (*add)(const struct pci_function *f))
+{
+	struct pci_function f[CONTROLLERS_MAX];
+	unsigned n = host_pci_find(CLASS_STORAGE, subclass, f, CONTROLLERS_MAX);
+
+	for (unsigned i = 0; i < n && n_controllers < CONTROLLERS_MAX; i++)
+		add(&f[i]);
+}
+
+void drives_find(void)
+{
+	each(SUBCLASS_SATA, add_ahci);
+}
