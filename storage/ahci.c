@@ -298,7 +298,7 @@ static void start(struct drive *d, unsigned slot, const struct block_request *r)
 static int look(struct drive *d, uint32_t *done, uint32_t *failed)
 {
 	struct ahci_port *p = (struct ahci_port *)d;
-	uint32_t is = port_read(p, PxIS), active;
+	uint32_t is = port_read(p, PxIS), queued, active;
 
 	if (is == UINT32_MAX)
 		return -ENODEV;
@@ -311,8 +311,14 @@ static int look(struct drive *d, uint32_t *done, uint32_t *failed)
 		if ((port_read(p, PxSSTS) & SSTS_DET) != SSTS_DET_PRESENT)
 			return -ENODEV;
 	}
-	active = port_read(p, PxCI) | port_read(p, PxSACT);
+	active = port_read(p, PxCI);
+	queued = port_read(p, PxSACT);
+	active |= queued;
 	hw_barrier();
+	is |= port_read(p, PxIS); /* before the first look or after it */
+	/* some controllers clear CI of a command that failed (QEMU before 8.1), none SACT */
+	if (is & IS_ERRORS && !queued)
+		active = d->busy;
 	*done = d->busy & ~active;
 	if (is & IS_ERRORS)
 		*failed = d->busy & active;
