@@ -296,9 +296,9 @@ void ptp_sent(struct ptp_clock *p, uint32_t cookie, uint64_t stamp)
 	}
 }
 
-void ptp_hold(struct ptp_clock *p, bool held)
+void ptp_hold(struct ptp_clock *p, bool held, uint64_t now)
 {
-	servo_hold(&p->servo, held);
+	servo_hold(&p->servo, held, now);
 }
 
 /* --- what is to be done --- */

@@ -102,7 +102,7 @@ void ptp_init(struct ptp_clock *p, const struct ptp_config *config, uint64_t now
 void ptp_receive(struct ptp_clock *p, const uint8_t *buf, size_t size, uint64_t stamp,
 		 uint64_t now);
 void ptp_sent(struct ptp_clock *p, uint32_t cookie, uint64_t stamp);
-void ptp_hold(struct ptp_clock *p, bool held); /* the servo; see net/servo.h */
+void ptp_hold(struct ptp_clock *p, bool held, uint64_t now); /* the servo; see net/servo.h */
 
 bool ptp_next(struct ptp_clock *p, uint64_t now, struct ptp_action *a);
 uint64_t ptp_deadline(const struct ptp_clock *p);

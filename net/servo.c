@@ -8,6 +8,7 @@
 #define OUTLIER_FACTOR 6
 #define OUTLIERS_REAL  4      /* that stay are not the network's */
 #define OUTLIERS_MAX   40     /* longer than the delays are remembered */
+#define NOISE_IN_RATE  16     /* of the integral's gain, 1/32, and its memory of past noise */
 #define DRIFT_UNKNOWN  100000 /* ppb; a quartz that nobody has measured */
 #define DELAY_MAX      INT64_C(10000000000)
 #define OFFSET_MAX     (INT64_C(1) << 60)
@@ -124,11 +125,6 @@ static int64_t rate_for(int64_t offset, int64_t interval)
 	return RATE_OF(clamp(ppb, RATE_PPB_MAX));
 }
 
-static void set_rate(struct servo *s, uint64_t local, int64_t rate)
-{
-	shared_set_rate(s->clock, local, clamp(rate, RATE_OF(RATE_PPB_MAX)));
-}
-
 /* Fast at first; then slowly, so that the network's noise does not become the clock's. */
 static void control(struct servo *s, uint64_t local, int64_t offset, int64_t interval)
 {
@@ -137,7 +133,9 @@ static void control(struct servo *s, uint64_t local, int64_t offset, int64_t int
 
 	s->integral =
 		clamp(s->integral - (settling ? rate * 3 / 10 : rate / 32), RATE_OF(RATE_PPB_MAX));
-	set_rate(s, local, s->integral - (settling ? rate * 7 / 10 : rate / 4));
+	shared_set_rate(s->clock, local, s->integral);
+	shared_slew(s->clock, local, settling ? -rate * 7 / 10 : -rate / 4, (uint64_t)interval);
+	s->interval = (uint64_t)interval;
 }
 
 static enum servo_result step(struct servo *s, uint64_t local, int64_t offset)
@@ -162,7 +160,7 @@ static enum servo_result second(struct servo *s, uint64_t local, int64_t offset,
 	int64_t rate = rate_for(offset - s->offset, interval);
 
 	s->integral = clamp(s->clock->rate - rate, RATE_OF(RATE_PPB_MAX));
-	set_rate(s, local, s->integral);
+	shared_set_rate(s->clock, local, s->integral);
 	s->delay_count = 0; /* those so far were measured with a wrong rate */
 	note(s, local, offset);
 	s->state = SERVO_TRACKING;
@@ -225,8 +223,10 @@ enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_
 	return track(s, local, offset, interval);
 }
 
-void servo_hold(struct servo *s, bool held)
+void servo_hold(struct servo *s, bool held, uint64_t local)
 {
+	if (held && !s->held)
+		shared_set_rate(s->clock, local, s->clock->rate);
 	s->held = held;
 }
 
@@ -234,7 +234,12 @@ void servo_hold(struct servo *s, bool held)
 
 uint32_t servo_drift_ppb(const struct servo *s)
 {
-	return s->state == SERVO_LOCKED ? s->config.holdover_ppb : DRIFT_UNKNOWN;
+	uint64_t noise = s->jitter < SECOND ? s->jitter : SECOND, ppb = DRIFT_UNKNOWN;
+
+	/* some of the network's noise has become the rate's */
+	if (s->state == SERVO_LOCKED && s->interval)
+		ppb = s->config.holdover_ppb + noise * SECOND / s->interval / NOISE_IN_RATE;
+	return (uint32_t)(ppb < DRIFT_UNKNOWN ? ppb : DRIFT_UNKNOWN);
 }
 
 uint64_t servo_bound(const struct servo *s, uint64_t local)

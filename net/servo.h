@@ -53,6 +53,7 @@ struct servo {
 	uint64_t jitter, usual; /* the largest and the middle one */
 
 	int64_t integral;		/* rate without the proportional part */
+	uint64_t interval;		/* latest, between offsets that were taken */
 	uint64_t last;			/* local time of the latest offset that was taken */
 	int64_t offset;			/* shared - master's, then */
 	unsigned good, outliers, taken; /* good: in a row within the bound; outliers: in a row */
@@ -69,8 +70,8 @@ void servo_delay(struct servo *s, int64_t delay);
 /* A Sync: how much later the clock showed its arrival than the master's showed its departure. Does
  * nothing before the first delay. */
 enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_to_slave);
-/* Held: offsets are measured, and neither rate nor time change. */
-void servo_hold(struct servo *s, bool held);
+/* Held: from `local` on offsets are measured, and neither rate nor time change. */
+void servo_hold(struct servo *s, bool held, uint64_t local);
 
 /* How far the clock may be off at local time `local`; SERVO_NO_BOUND before there is a measurement.
  */

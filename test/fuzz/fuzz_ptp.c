@@ -78,7 +78,7 @@ static void step(void)
 		break;
 	case 3:
 		held = take(1) & 1;
-		ptp_hold(&p, held);
+		ptp_hold(&p, held, now);
 		break;
 	default:
 		size = any_message(buf);
@@ -97,9 +97,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	held = false;
 	ptp_init(&p, &config, now, 1000 * SECOND);
 	while (fuzz_more()) {
+		bool was_held = held;
+
 		before = p.shared;
 		step();
-		if (held)
+		if (was_held && held)
 			REQUIRE(memcmp(&before, &p.shared, sizeof(before)) == 0);
 		settle();
 	}

@@ -261,7 +261,7 @@ static void test_held(void)
 	start(0, 10, 0, false);
 	start(1, 128, 50000, true);
 	seconds(60);
-	ptp_hold(&p[1], true);
+	ptp_hold(&p[1], true, local_now(1));
 	before = p[1].shared;
 	p[0].shared.shared += SECOND;
 	seconds(60);

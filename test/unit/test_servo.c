@@ -141,6 +141,10 @@ static void test_clock_is_linear(void)
 		at = shared_to_local(&c, 5000 + hour);
 		CHECK(shared_at(&c, at) - (5000 + hour) + 1 <= 2);
 	}
+	c = (struct shared_clock){.rate = 0};
+	shared_slew(&c, 0, RATE_OF(1000), (uint64_t)SECOND);
+	CHECK_EQ(shared_at(&c, (uint64_t)SECOND / 2), (uint64_t)SECOND / 2 + 499); /* floor */
+	CHECK_EQ(shared_at(&c, hour), hour + 999);
 	shared_set_rate(&c, 1000 + hour, 0);
 	at = shared_at(&c, 1000 + hour);
 	shared_step(&c, 1000 + hour, -77);
@@ -241,18 +245,39 @@ static void test_holdover(void)
 	CHECK(locked());
 }
 
+/* Noise on the path is part of what the rate may be off by when the master vanishes, or the servo
+ * is held. */
+static void test_holdover_after_noise(void)
+{
+	for (unsigned i = 0; i < 40; i++) {
+		rng = i;
+		begin(-30000, 0);
+		world.wander_ppb = 0;
+		world.jitter = i % 2 ? 5000 : 200000;
+		seconds(100 + i);
+		if (i % 4 < 2)
+			servo_hold(&s, true, local_now());
+		samples = contained = 0;
+		for (int k = 0; k < 1000; k++) {
+			pass(SECOND);
+			judge();
+		}
+		CHECK_EQ(contained, samples);
+	}
+}
+
 static void test_held(void)
 {
 	struct shared_clock before;
 
 	begin(10000, 0);
 	seconds(100);
-	servo_hold(&s, true);
+	servo_hold(&s, true, local_now());
 	before = clock;
 	world.master += SECOND;
 	seconds(30);
 	CHECK(stepped == 0 && memcmp(&before, &clock, sizeof(clock)) == 0);
-	servo_hold(&s, false);
+	servo_hold(&s, false, local_now());
 	seconds(40);
 	CHECK_EQ(stepped, 1);
 	seconds(50);
@@ -264,7 +289,7 @@ static void test_held_for_long(void)
 {
 	begin(10000, 0);
 	seconds(100);
-	servo_hold(&s, true);
+	servo_hold(&s, true, local_now());
 	world.quartz_ppb += 150;
 	seconds(600);
 	CHECK(worst > 50000);
@@ -274,7 +299,7 @@ static void test_held_for_long(void)
 	samples = contained = 0;
 	seconds(100);
 	CHECK_EQ(contained, samples);
-	servo_hold(&s, false);
+	servo_hold(&s, false, local_now());
 	seconds(100);
 	seconds(100);
 	CHECK(locked() && worst < 5000);
@@ -305,6 +330,7 @@ int main(void)
 	RUN(test_single_spikes);
 	RUN(test_master_steps);
 	RUN(test_holdover);
+	RUN(test_holdover_after_noise);
 	RUN(test_held);
 	RUN(test_held_for_long);
 	RUN(test_nonsense);
