@@ -350,6 +350,11 @@ uint64_t ptp_bound(const struct ptp_clock *p, uint64_t now)
 	return p->state == PTP_MASTER ? 0 : servo_bound(&p->servo, now);
 }
 
+uint32_t ptp_drift_ppb(const struct ptp_clock *p)
+{
+	return p->state == PTP_MASTER ? 0 : servo_drift_ppb(&p->servo);
+}
+
 bool ptp_locked(const struct ptp_clock *p)
 {
 	return p->state == PTP_MASTER || (p->state == PTP_SLAVE && p->servo.state == SERVO_LOCKED);

@@ -110,4 +110,6 @@ uint64_t ptp_deadline(const struct ptp_clock *p);
 /* How far shared time may be off from the master's at local time `now`; 0 for a master.
  * SERVO_NO_BOUND: no idea. */
 uint64_t ptp_bound(const struct ptp_clock *p, uint64_t now);
+/* How fast that grows without measurements; 0 for a master: its time is the time. */
+uint32_t ptp_drift_ppb(const struct ptp_clock *p);
 bool ptp_locked(const struct ptp_clock *p); /* a slave's servo, or a master */

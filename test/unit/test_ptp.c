@@ -199,6 +199,8 @@ static void test_slave_locks(void)
 		CHECK(ptp_bound(&p[i], local_now(i)) < 100000);
 	}
 	CHECK_EQ(ptp_bound(&p[0], local_now(0)), 0);
+	CHECK_EQ(ptp_drift_ppb(&p[0]), 0);
+	CHECK(ptp_drift_ppb(&p[1]) >= 200 && ptp_drift_ppb(&p[1]) < 2000);
 }
 
 static void test_master_vanishes(void)
