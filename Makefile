@@ -181,21 +181,23 @@ $(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $$(KERNEL_
 # --- host tests --------------------------------------------------------------------------------
 # A line at the top of a test names the sources it links with: /* build: hv/a.c hv/b.c */
 UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*$(T)*.c)))
-UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include -idirafter $(B)/newlib/include -DHOST_TEST \
+HOST_LIBS := $(B)/zydis/libzydis-host.a $(B)/lwip/liblwip-host.a
+UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include \
+	-isystem $(B)/lwip/include -isystem net/port -idirafter $(B)/newlib/include -DHOST_TEST \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 comma := ,
 build_line = $(shell sed -n '1$(comma)5s;^/\* build:\(.*\)\*/.*;\1;p' $(1))
 
-$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(STAMP)/zydis $(GEN)
+$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(STAMP)/zydis $(STAMP)/lwip $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
-	$(Q)gcc $(UNIT_FLAGS) $(WARN) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(B)/zydis/libzydis-host.a
-$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(STAMP)/zydis $(GEN)
+	$(Q)gcc $(UNIT_FLAGS) $(WARN) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(HOST_LIBS)
+$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(STAMP)/zydis $(STAMP)/lwip $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)clang $(UNIT_FLAGS) -O2 $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
-		$(filter %.c,$^) $(B)/zydis/libzydis-host.a
+		$(filter %.c,$^) $(subst lwip-host,lwip-fuzz,$(HOST_LIBS))
 
 # The freeze protocol in a simulated world
 SIM_SRC := $(wildcard proto/*.c test/sim/*.c)

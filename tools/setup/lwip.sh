@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds lwIP (Debian source package lwip) twice, with the options of net/port/lwipopts.h:
+# Builds lwIP (Debian source package lwip) three times, with the options of net/port/lwipopts.h:
 #   build/lwip/liblwip.a        for the hypervisor: general registers only
 #   build/lwip/liblwip-host.a   for host tests, with the sanitizers
+#   build/lwip/liblwip-fuzz.a   for fuzzers, which look at its branches, too
 #   build/lwip/include          <lwip/...>, <netif/...>
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -40,6 +41,8 @@ cp -r "$SRC/include" "$OUT/include"
 build liblwip.a gcc -O2 -g -mgeneral-regs-only -ffreestanding -ffunction-sections -fdata-sections \
 	$HV_ARCH_FLAGS -nostdinc -isystem "$(gcc -print-file-name=include)" -isystem "$BUILD/newlib/include"
 build liblwip-host.a gcc -O1 -g -DHOST_TEST -fsanitize=address,undefined -fno-sanitize-recover=all
+build liblwip-fuzz.a clang -O1 -g -DHOST_TEST -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
 if objdump -d "$OUT/liblwip.a" | grep -qE '%(x|y|z)mm|%st'; then
 	die "build/lwip/liblwip.a uses SSE or x87 registers"
 fi
