@@ -50,7 +50,7 @@ static void run_timers(uint64_t now)
 
 	if (now >= check_due) {
 		card->ops->check(card);
-		check_due = now + us(CHECK_MS * 1000);
+		check_due = now + us(CHECK_MS * 1000ull);
 	}
 	ms = stack_timers();
 	ms = ms < CHECK_MS ? ms : CHECK_MS;
@@ -72,7 +72,7 @@ static bool step(void)
 
 static uint64_t next_look(uint64_t now)
 {
-	uint64_t poll = now + us(polled ? POLL_US : POLL_MS * 1000);
+	uint64_t poll = now + us(polled ? POLL_US : POLL_MS * 1000ull);
 
 	return poll < timers_due ? poll : timers_due;
 }

@@ -154,16 +154,15 @@ static int read_mac(struct e1000 *e)
 
 	memcpy(mac, &low, 4);
 	memcpy(mac + 4, &high, 2);
-	for (unsigned i = 0; i < 3 && !(high & RAH_AV && usable(mac)); i++) {
+	if (high & RAH_AV && usable(mac))
+		return 0;
+	for (size_t i = 0; i < 3; i++) {
 		uint16_t word;
-		int err = eeprom_read(e, i, &word);
+		int err = eeprom_read(e, (unsigned)i, &word);
 
 		if (err)
 			return err;
-		memcpy(mac + 2 * i, &word, 2);
-		if (i == 2)
-			break;
-		high = 0;
+		memcpy(mac + 2 * i, &word, sizeof(word));
 	}
 	return usable(mac) ? 0 : -EINVAL;
 }
@@ -433,8 +432,8 @@ static bool allocate(struct e1000 *e)
 {
 	e->rx = pages_alloc(1);
 	e->tx = pages_alloc(1);
-	e->rx_buf = pages_alloc(RX_DESCS * BUFFER_BYTES / PAGE_SIZE);
-	e->tx_buf = pages_alloc(TX_DESCS * BUFFER_BYTES / PAGE_SIZE);
+	e->rx_buf = pages_alloc((size_t)RX_DESCS * BUFFER_BYTES / PAGE_SIZE);
+	e->tx_buf = pages_alloc((size_t)TX_DESCS * BUFFER_BYTES / PAGE_SIZE);
 	return e->rx && e->tx && e->rx_buf && e->tx_buf;
 }
 

@@ -6,15 +6,15 @@
 #include "hv/log.h"
 #include "net/drivers.h"
 
-static const struct nic_driver *const drivers[] = {&e1000_driver, &virtio_net_driver};
-#define DRIVERS (sizeof(drivers) / sizeof(drivers[0]))
+static const struct nic_driver *const drivers[] = {&e1000_driver, &virtio_net_driver, NULL};
 
 static const struct nic_driver *driver_of(const struct pcidev *p)
 {
-	for (unsigned i = 0; i < DRIVERS; i++)
-		if (drivers[i]->model(p))
-			return drivers[i];
-	return NULL;
+	const struct nic_driver *const *d = drivers;
+
+	while (*d && !(*d)->model(p))
+		d++;
+	return *d;
 }
 
 static bool quiesce(const struct pcidev *p, void *arg)
@@ -71,14 +71,15 @@ static bool consider(const struct pcidev *p, void *arg)
 {
 	struct search *s = arg;
 	bool by_address = asked_for(s->h, p, NULL);
+	const struct nic_driver *driver = driver_of(p);
 	struct netdev *d = NULL;
 
 	if (p->class != PCI_CLASS_ETHERNET)
 		return true;
-	if (driver_of(p) && (by_address || s->keys))
-		d = driver_of(p)->probe(p);
+	if (driver && (by_address || s->keys))
+		d = driver->probe(p);
 	list_card(p, d);
-	if (by_address && !driver_of(p))
+	if (by_address && !driver)
 		log_error("net: there is no driver for %02x:%02x.%x: give another card the role "
 			  "control",
 			  p->bus, p->dev, p->fn);

@@ -439,7 +439,7 @@ static bool allocate(struct virtio_net *v)
 {
 	for (unsigned n = RX; n <= TX; n++) {
 		v->queue[n].ring = pages_alloc(1);
-		v->queue[n].buf = pages_alloc(RING_DESCS * BUFFER_BYTES / PAGE_SIZE);
+		v->queue[n].buf = pages_alloc((size_t)RING_DESCS * BUFFER_BYTES / PAGE_SIZE);
 		if (!v->queue[n].ring || !v->queue[n].buf)
 			return false;
 	}

@@ -166,8 +166,8 @@ void nbd_closed(struct nbd *n)
 
 static bool overdue(const struct nbd *n)
 {
-	for (unsigned i = 0; i < NBD_SLOTS; i++)
-		if (n->slot[i].r && i < n->resend && n->now - n->slot[i].at > n->options.request_ms)
+	for (unsigned i = 0; i < n->resend; i++)
+		if (n->slot[i].r && n->now - n->slot[i].at > n->options.request_ms)
 			return true;
 	return false;
 }
