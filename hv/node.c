@@ -6,6 +6,7 @@
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
+#include "net/ctlnet.h"
 
 static uint32_t action; /* enum node_action, atomic */
 static const char *reason;
@@ -85,6 +86,7 @@ void node_act(void)
 	stop_others();
 	console_flush();
 	log_info("%s: %s", a == NODE_RESET ? "reset" : "power-off", reason);
+	ctlnet_stop();
 	uart_flush_polled();
 	drives_off();
 	vcpu_ops->cpu_disable(); /* INIT is blocked in VMX root operation */

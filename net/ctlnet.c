@@ -9,11 +9,13 @@
 #include "net/syslog.h"
 #include "timevirt/rate.h"
 
-#define SLICE_US 20
-#define NBD_MS	 100u  /* the clock of its time-outs */
-#define CHECK_MS 1000u /* the card's link and health */
-#define POLL_MS	 100u  /* in case an interrupt got lost */
-#define POLL_US	 500u  /* a card without interrupts */
+#define SLICE_US   20
+#define NBD_MS	   100u /* the clock of its time-outs */
+#define LAST_LINES 50u
+#define LAST_US	   1000u /* for those to leave: 80 full frames at 1 Gbit/s */
+#define CHECK_MS   1000u /* the card's link and health */
+#define POLL_MS	   100u	 /* in case an interrupt got lost */
+#define POLL_US	   500u	 /* a card without interrupts */
 
 static struct netdev *card;
 static uint64_t due = UINT64_MAX; /* atomic: interrupts set it */
@@ -104,6 +106,19 @@ void ctlnet_work(bool guest_runs)
 		__atomic_store_n(&due, next_look(now), __ATOMIC_RELEASE);
 	else /* the guest gets as much, if it has a use for it */
 		__atomic_store_n(&due, guest_runs ? now + (now - begin) : 0, __ATOMIC_RELEASE);
+}
+
+void ctlnet_stop(void)
+{
+	unsigned lines = LAST_LINES;
+
+	if (!card)
+		return;
+	while (lines && syslog_step())
+		lines--;
+	tsc_delay_us(LAST_US);
+	__atomic_store_n(&due, UINT64_MAX, __ATOMIC_RELEASE);
+	card->ops->stop(card);
 }
 
 void ctlnet_init(const struct handoff *h)

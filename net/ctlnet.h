@@ -18,4 +18,6 @@ const struct netdev *ctlnet_card(void);	   /* NULL: there is none */
 /* Tick of the boot CPU's TSC at which ctlnet_work is due; UINT64_MAX: never. */
 uint64_t ctlnet_due(void);
 void ctlnet_work(bool guest_runs);
+/* The end, before a reset: the log's last lines leave, and the card is quiet for good. */
+void ctlnet_stop(void);
 void ctlnet_poll(void); /* a step of it, in the time of whoever waits for an answer */
