@@ -125,6 +125,7 @@ static void build_board(void)
 	vuart_init(COM1_PORT, COM1_IRQ);
 	ports_init();
 	pci_root_init(&map);
+	ctlnet_init(handoff); /* the disk may lie on the other side of it */
 	disk_init(handoff);
 }
 
@@ -205,7 +206,6 @@ void hv_main(const struct handoff *h)
 	vcpu_start(vcpu_get(0));
 	enter_linux(vcpu_get(0), &entry);
 	console_init();
-	ctlnet_init(h);
 	if (disk_missing() && h->on_no_disk == NO_DISK_STOP) {
 		vcpu_get(0)->activity = VCPU_SHUTDOWN;
 		log_error("the guest does not start without its disk, as on_no_disk=stop says");
