@@ -11,7 +11,7 @@
 #define SUPER_SECTORS	     16u /* both copies, a page each */
 #define SUPER_BYTES	     ((size_t)SUPER_SECTORS * SECTOR_SIZE)
 #define SEGMENT_SECTORS_MIN  2048u
-#define SEGMENT_SECTORS_GOOD (8u * SEGMENT_SECTORS_MIN)
+#define SEGMENT_SECTORS_GOOD (2u * SEGMENT_SECTORS_MIN)
 #define SEGMENTS_GOOD	     256u
 #define SEGMENTS_MAX	     65536u
 #define SEGMENTS_MIN	     24u

@@ -95,8 +95,9 @@ int store_seal(struct store *s, const char *name)
 		s->failed = err; /* the log says otherwise */
 		return err;
 	}
-	fiber_queue_wake(&s->work_wait);
-	return log_flush(s);
+	err = log_flush(s);
+	fiber_queue_wake(&s->work_wait); /* only now: the seal waits for nobody's work but its own */
+	return err;
 }
 
 /* --- going back, and elsewhere --- */

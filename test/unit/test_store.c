@@ -2,17 +2,16 @@
 /* build: storage/fiber.c storage/extents.c storage/crc32c.c storage/dev.c storage/page.c storage/cache.c storage/run.c storage/segments.c storage/log.c storage/views.c storage/look.c storage/index.c storage/manifest.c storage/recover.c storage/store.c storage/tree.c storage/clean.c */
 /*
  * Random operations on a store against a model that remembers each sector's content at each sealed
- * point: usage: test_store [SEEDS [FIRST]].
+ * point: usage: test_store [SEEDS [FIRST [OPERATIONS]]].
  */
 #include <stdio.h>
 #include "test/unit/check.h"
 #include "test/unit/store_rig.h"
 
-#define SECTORS	   1024u /* of the guest's disk */
-#define DEVICE	   (16u + 80u * 256u)
-#define POINTS	   12
-#define OPERATIONS 300
-#define LARGEST	   96 /* sectors of one request */
+#define SECTORS 1024u /* of the guest's disk */
+#define DEVICE	(16u + 80u * 256u)
+#define POINTS	12
+#define LARGEST 96 /* sectors of one request */
 
 /* A sector's content is a number that says who wrote it; 0: zeros. */
 struct history {
@@ -23,7 +22,7 @@ struct history {
 
 static struct history points[POINTS];
 static unsigned n_points;
-static uint64_t now[SECTORS], next_content;
+static uint64_t now[SECTORS], next_content, operations = 300;
 static int open_parent;
 static unsigned names;
 static struct store *store;
@@ -161,6 +160,64 @@ static void merge(void)
 	open_parent -= open_parent > (int)i;
 }
 
+/* --- looking, from outside of the branch --- */
+
+/* The number by which the store knows a point; -1: golden. */
+static uint32_t id_of(int i)
+{
+	struct store_point p;
+
+	for (unsigned n = 0; i >= 0 && store_point(store, n, &p) == 0; n++)
+		if (!p.open && strcmp(p.name, points[i].name) == 0)
+			return p.id;
+	return 0;
+}
+
+static void read_point(int i)
+{
+	static uint8_t buf[SECTORS * SECTOR_SIZE], want[SECTOR_SIZE];
+	struct block_vec vec = {buf, sizeof(buf)};
+
+	if (!CHECK_EQ(store_read_point(store, id_of(i), 0, &vec, 1), 0))
+		bad = true;
+	for (uint64_t s = 0; s < SECTORS && !bad; s++) {
+		fill_sector(want, points[i].content[s]);
+		if (!CHECK(memcmp(buf + s * SECTOR_SIZE, want, SECTOR_SIZE) == 0))
+			bad = true;
+	}
+}
+
+/* Outside of what is said to differ, two points are the same; what is said to be zeros is. */
+static void compare_points(int a, int b)
+{
+	uint64_t at = 0;
+	struct store_stretch d;
+	int err;
+
+	while (!(err = store_difference(store, id_of(a), id_of(b), at, &d)) && !bad) {
+		for (uint64_t s = at; s < d.sector && !bad; s++)
+			if (!CHECK_EQ(points[a].content[s], points[b].content[s]))
+				bad = true;
+		for (uint64_t s = d.sector; d.zero && s < d.sector + d.n && !bad; s++)
+			if (!CHECK_EQ(points[a].content[s], 0))
+				bad = true;
+		at = d.sector + d.n;
+	}
+	for (uint64_t s = at; s < SECTORS && !bad; s++)
+		if (!CHECK_EQ(points[a].content[s], points[b].content[s]))
+			bad = true;
+	if (!CHECK(bad || err == -ENOENT))
+		bad = true;
+}
+
+static void look(void)
+{
+	if (!n_points)
+		return;
+	read_point((int)rig_below(n_points));
+	compare_points((int)rig_below(n_points), (int)rig_below(n_points));
+}
+
 static const struct store_options options = {
 	.cache_bytes = 64 * 4096, .memtable_bytes = 4096, .segment_sectors = 256};
 
@@ -189,7 +246,14 @@ static void operation(void)
 
 	if (n > SECTORS - sector)
 		n = SECTORS - sector;
-	switch (rig_below(40)) {
+	switch (rig_below(42)) {
+	case 40:
+		look();
+		break;
+	case 41:
+		if (rig_below(4) == 0 && !CHECK_EQ(store_compact(store), 0))
+			bad = true;
+		break;
 	case 0:
 		seal();
 		break;
@@ -239,7 +303,7 @@ static void story(void *arg)
 	o.seed = rig_seed;
 	if (CHECK_EQ(store_format(&rig_dev.dev, &rig_golden.dev, &o, false), 0))
 		open_store();
-	for (unsigned i = 0; i < OPERATIONS && !bad; i++)
+	for (unsigned i = 0; i < operations && !bad; i++)
 		operation();
 	for (unsigned i = 0; i < n_points && !bad; i++) {
 		if (!CHECK_EQ(store_rollback(store, points[i].name), 0))
@@ -291,6 +355,8 @@ int main(int argc, char **argv)
 		seeds = strtoull(argv[1], NULL, 10);
 	if (argc > 2)
 		first_seed = strtoull(argv[2], NULL, 10);
+	if (argc > 3)
+		operations = strtoull(argv[3], NULL, 10);
 	RUN(random_histories);
 	return check_result();
 }
