@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# make            build/stasis.efi               make check [T=NAME]   all tests, or those with NAME in their name
+# make            build/stasis.efi, stasis-store make check [T=NAME]   all tests, or those with NAME in their name
 # make setup      packages and libraries         make check-long       and the ones that take long
 # make demo       a node in an emulator          make unit [T=NAME]    host tests only
 # make lint       style and static checks        make fuzz T=NAME S=SECONDS
@@ -237,6 +237,7 @@ bench: $(TESTED) $(B)/bench/storetrace
 C_FILES = $(shell git ls-files '*.c' '*.h')
 TIDY_HV = $(filter $(HV_SRC),$(filter %.c,$(C_FILES)))
 TIDY_EFI = $(filter boot/%.c,$(C_FILES))
+TIDY_TOOL = $(filter tools/%.c,$(C_FILES))
 lint: lint-spdx lint-format lint-cppcheck lint-tidy
 lint-spdx:
 	$(SAY) SPDX 'all files'
@@ -245,15 +246,17 @@ lint-format: $(STAMP)/packages
 	$(SAY) FORMAT 'C files'
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 lint-cppcheck: $(STAMP)/packages $(GEN)
-	$(SAY) CPPCHK 'hypervisor and loader'
+	$(SAY) CPPCHK 'hypervisor, loader and tools'
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
-		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI)
+		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI) $(TIDY_TOOL)
 # clang knows neither -maccumulate-outgoing-args nor how to be quiet about what it suppressed.
 lint-tidy: $(STAMP)/zydis $(GEN)
 	$(SAY) TIDY 'hypervisor, store'
 	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(HV_FLAGS) --
 	$(SAY) TIDY 'loader'
 	$(Q)printf '%s\n' $(TIDY_EFI) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(filter-out -maccumulate-outgoing-args,$(EFI_FLAGS)) --
+	$(SAY) TIDY 'tools'
+	$(Q)printf '%s\n' $(TIDY_TOOL) | xargs -P 2 -n 6 tools/tidy $(TOOL_FLAGS) --
 
 clean:
 	rm -rf $(B)

@@ -96,7 +96,8 @@ int store_seal(struct store *s, const char *name)
 		return err;
 	}
 	err = log_flush(s);
-	fiber_queue_wake(&s->work_wait); /* only now: the seal waits for nobody's work but its own */
+	fiber_queue_wake(
+		&s->work_wait); /* only now: the seal waits for nobody's work but its own */
 	return err;
 }
 
