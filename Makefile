@@ -256,7 +256,7 @@ lint-tidy: $(STAMP)/zydis $(GEN)
 	$(SAY) TIDY 'loader'
 	$(Q)printf '%s\n' $(TIDY_EFI) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(filter-out -maccumulate-outgoing-args,$(EFI_FLAGS)) --
 	$(SAY) TIDY 'tools'
-	$(Q)printf '%s\n' $(TIDY_TOOL) | xargs -P 2 -n 6 tools/tidy $(TOOL_FLAGS) --
+	$(Q)printf '%s\n' $(TIDY_TOOL) | xargs -P 2 -n 1 tools/tidy $(TOOL_FLAGS) --
 
 clean:
 	rm -rf $(B)

@@ -105,7 +105,7 @@ static uint64_t untouched_hole(struct session *x, uint32_t id, uint64_t sector)
 static void export_raw(struct session *x, uint32_t id, const char *file)
 {
 	uint64_t sectors = store_sectors(x->store);
-	char part[PATH_MAX], *buf = allocate(PIECE_SECTORS * SECTOR_SIZE);
+	char part[PATH_MAX], *buf = allocate((size_t)PIECE_SECTORS * SECTOR_SIZE);
 	struct progress p;
 	int fd;
 
@@ -166,7 +166,7 @@ static void export_delta(struct session *x, const struct store_point *point, uin
 			 const char *file, const char *backing, const char *backing_format)
 {
 	uint64_t sectors = store_sectors(x->store);
-	char part[PATH_MAX], *buf = allocate(CLUSTER_SECTORS * SECTOR_SIZE);
+	char part[PATH_MAX], *buf = allocate((size_t)CLUSTER_SECTORS * SECTOR_SIZE);
 	struct clusters c = {.x = x, .id = point->id, .base = base};
 	struct progress p;
 	struct image m;

@@ -165,8 +165,8 @@ static void import_all(struct import *m)
 int command_import(struct session *x)
 {
 	struct import m = {.x = x,
-			   .here = allocate(PIECE_SECTORS * SECTOR_SIZE),
-			   .there = allocate(PIECE_SECTORS * SECTOR_SIZE)};
+			   .here = allocate((size_t)PIECE_SECTORS * SECTOR_SIZE),
+			   .there = allocate((size_t)PIECE_SECTORS * SECTOR_SIZE)};
 	char size[SIZE_TEXT];
 
 	check_name(x);
