@@ -268,7 +268,7 @@ static bool set_syslog(struct config *c, const char *value)
 	return true;
 }
 
-#define PLACE_USE "use ahci0, nvme0:2, ide1 or name:PARTITION"
+#define PLACE_USE "use ahci0, nvme0:2 or name:PARTITION"
 
 static const struct key {
 	const char *name;

@@ -64,7 +64,7 @@ enum reset_action { RESET_REBOOT = 0, RESET_STOP };
 
 /* Where a golden image or a store lies. All empty: in memory, or nowhere. */
 struct disk_place {
-	char drive[12];	    /* "ahci0", "nvme0", "ide3" */
+	char drive[12];	    /* "ahci0", "nvme0" */
 	uint32_t partition; /* its number; 0: none given */
 	char name[40];	    /* instead of a drive: the GPT name of a partition on any */
 };

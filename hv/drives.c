@@ -7,15 +7,17 @@
 #include "hv/fmt.h"
 #include "hv/log.h"
 #include "storage/ahci.h"
+#include "storage/nvme.h"
 
 #define CONTROLLERS_MAX 16
 #define CLASS_STORAGE	0x01
-#define SUBCLASS_IDE	0x01
 #define SUBCLASS_SATA	0x06
 #define SUBCLASS_NVM	0x08
 #define PROG_IF_AHCI	0x01
+#define PROG_IF_NVME	0x02
 #define AHCI_BAR	5
 #define AHCI_BYTES	0x1100 /* generic control, 32 ports */
+#define NVME_BYTES	0x2000 /* registers, doorbells of two queues */
 #define LOST_US		50000  /* an interrupt that did not come costs no more */
 #define POLL_US		500    /* without interrupts */
 
@@ -149,6 +151,20 @@ static void add_ahci(const struct pci_function *f)
 	report(f, "ahci", ahci_init(regs, found, c));
 }
 
+static void add_nvme(const struct pci_function *f)
+{
+	static unsigned next;
+	hpa_t bar = host_pci_bar(f, 0);
+	volatile void *regs = bar.v ? mmio_map(bar, NVME_BYTES) : NULL;
+	struct controller *c;
+
+	if (f->prog_if != PROG_IF_NVME || !regs)
+		return;
+	c = controller_new(f, "nvme", &next);
+	c->interrupts = route_message(f, c);
+	report(f, "nvme", nvme_init(regs, found, c));
+}
+
 static void each(uint8_t subclass, void (*add)(const struct pci_function *f))
 {
 	struct pci_function f[CONTROLLERS_MAX];
@@ -161,4 +177,5 @@ static void each(uint8_t subclass, void (*add)(const struct pci_function *f))
 void drives_find(void)
 {
 	each(SUBCLASS_SATA, add_ahci);
+	each(SUBCLASS_NVM, add_nvme);
 }

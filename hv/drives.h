@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disks of the machine itself: AHCI, NVMe, PCI IDE. They are the hypervisor's; the guest sees
+ * The disks of the machine itself: AHCI and NVMe. They are the hypervisor's; the guest sees
  * neither them nor their controllers. Looked for only if the configuration names one.
  *
- * Names count what was found, by PCI address and port: ahci0, ahci1, ..., nvme0, ...; of IDE by
- * position: ide0 (primary master) to ide3. Context: the boot CPU.
+ * Names count what was found, by PCI address and port: ahci0, ahci1, ..., nvme0, ... Context: the
+ * boot CPU.
  */
 #pragma once
 #include <stdbool.h>

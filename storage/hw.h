@@ -12,10 +12,6 @@
 
 uint32_t hw_read32(volatile void *regs, uint32_t offset); /* memory-mapped registers */
 void hw_write32(volatile void *regs, uint32_t offset, uint32_t v);
-uint8_t hw_in8(uint16_t port);
-uint16_t hw_in16(uint16_t port);
-void hw_out8(uint16_t port, uint8_t v);
-void hw_out32(uint16_t port, uint32_t v);
 
 /* Zeroed pages that are contiguous for the device, below 4 GiB, never given back. NULL: no more. */
 void *hw_dma_alloc(size_t pages);

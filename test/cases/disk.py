@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's disk: a stock driver's view of it, sealed points, and a freeze in the middle of I/O."""
+import hashlib
 import json
+import os
+import tempfile
 
 from cases import case
 from images import golden
 from node import Node, check
+from paths import KERNEL_CLOUD
 
 SIZE = 8 << 20
 BIND = "/sys/bus/virtio/drivers/virtio_blk"
@@ -116,3 +120,42 @@ def on_vtx(log):
         n.run("echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda bs=65536 skip=20 count=1 2>/dev/null | cmp -n 65536 - /tmp/pattern")
         check(ask(n, "disk seal one").get("ok"), "disk seal")
         check(ask(n, "selftest roundtrip").get("ok"), "selftest roundtrip")
+
+
+def file_sum(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def on_drives(log, image, golden_bus, store, store_bus):
+    """A node whose golden image and store lie on disks of the machine."""
+    return Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
+
+
+@case(buses=[("ahci", "nvme"), ("nvme", "ahci")])
+def kept(log, buses):
+    """What a guest wrote and flushed, and what was sealed, is there when the node has been switched off and on; the golden image is as it was."""
+    golden_bus, store_bus = buses
+    with golden(SIZE >> 20) as image, tempfile.TemporaryDirectory(prefix="store-") as directory:
+        store, before = os.path.join(directory, "store.img"), file_sum(image.name)
+        with on_drives(log, image.name, golden_bus, store, store_bus) as n:
+            console = n.boot()
+            check(f"in {store_bus}" in console and "it has been formatted" in console, "a new store was not formatted")
+            sectors(n)
+            write(n, "one")
+            one = sum_of(n)
+            check(ask(n, "disk seal one").get("ok"), "disk seal")
+            write(n, "two")
+            two = sum_of(n)
+            check(one != two, "what was written is not there")
+            n.power_off()
+        with on_drives(log, image.name, golden_bus, store, store_bus) as n:
+            console = n.boot()
+            check("it has been formatted" not in console, "a store was formatted a second time")
+            check(sum_of(n) == two, "what was written is not there after a restart")
+            unbind(n)
+            check(ask(n, "disk rollback one").get("ok"), "disk rollback")
+            bind(n)
+            check(sum_of(n) == one, "what was sealed is not there after a restart")
+            n.power_off()
+        check(file_sum(image.name) == before, "the golden image has been written to")

@@ -132,10 +132,8 @@ class Qemu(Machine):
         for role, name, file in zip(("golden", "store"), names, disk_files(self.options)):
             if not name:
                 continue
-            # a disk that is read only to the emulator can't be an ide-hd: what is written is thrown away instead
-            kept = "snapshot=on" if role == "golden" else "cache=writeback"
             device = f"ide-hd,bus=ide.{name[4:]}" if name.startswith("ahci") else f"nvme,serial={role}"
-            self.command += ["-drive", f"if=none,id={role},format=raw,file={file},{kept}", "-device", f"{device},drive={role}"]
+            self.command += ["-drive", f"if=none,id={role},format=raw,file={file}", "-device", f"{device},drive={role}"]
 
     def _net_boot(self):
         media.make_tftp(self.options, self.run_dir)

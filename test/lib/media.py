@@ -16,15 +16,9 @@ SLACK = 4 << 20
 FAT16_MAX = 1024 << 20
 
 
-# Bochs has the ESP on its first disk, the primary master.
-FIRST_IDE = 1
-
-
 def drive_names(options):
     """What Stasis calls the golden image's disk and the store's: in the order in which the machine has them."""
-    names, number = [], {"ahci": 0, "nvme": 0, "ide": FIRST_IDE}
-    if options.emu == "qemu" and options.boot == "esp":
-        number["ahci"] = 1
+    names, number = [], {"ahci": 1 if options.boot == "esp" else 0, "nvme": 0}
     for bus in (options.disk_bus, options.store and options.store[1]):
         names.append(bus and f"{bus}{number[bus]}")
         if bus:

@@ -14,7 +14,7 @@ ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong opt
 3 no guest ran (Stasis refused, the emulator failed) or the run was ended"""
 
 
-BUSES = ("ahci", "nvme", "ide")
+BUSES = ("ahci", "nvme")
 
 
 def drive(text):
@@ -81,12 +81,10 @@ def parse(argv):
         p.error("--disk and --store are Stasis's: not with --bare")
     if o.store and not o.disk:
         p.error("--store needs a golden image: add --disk")
-    default = "ahci" if o.emu == "qemu" else "ide"
     if o.store and not o.store[1]:
-        o.store = o.store[0], default
-    for file, bus in filter(None, (o.disk, o.store)):
-        if bus and (bus == "ide") != (o.emu == "bochs"):
-            p.error(f"bus={bus}: QEMU's machine has ahci and nvme, Bochs's has ide")
+        o.store = o.store[0], "ahci"
+    if o.emu == "bochs" and (o.store or o.disk and o.disk[1]):
+        p.error("--store and bus= are for QEMU's machine: Bochs's has neither AHCI nor NVMe")
     if o.disk:
         o.disk, o.disk_bus = o.disk
     else:
