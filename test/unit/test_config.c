@@ -167,6 +167,17 @@ static void bad_values_say_what_is_right(void)
 		"i hv_base=0x8000001",
 		"i hv_base=0x100000000",
 		"i disk=",
+		"i golden=",
+		"i golden=sda",
+		"i golden=ahci",
+		"i golden=ahci0:",
+		"i golden=ahci0:0",
+		"i golden=ahci0:1x",
+		"i golden=ahci1234",
+		"i golden=nvme0x",
+		"i store=name:",
+		"i store=name:123456789012345678901234567890123456789012345",
+		"i on_no_disk=maybe",
 		"i disk_room=31",
 		"i disk_room=1048577",
 		"i hv_memory=15",
@@ -277,6 +288,31 @@ static void addresses_are_numbers(void)
 	CHECK_STR(e.text, "gateway= is not in the network of ip=: correct one of them");
 }
 
+static void places_on_disks_are_taken(void)
+{
+	CHECK(options("i kernel=k golden=ahci12 store=nvme0:3 on_no_disk=stop") == 0);
+	CHECK(config_finish(&c, &e) == 0);
+	CHECK_STR(c.golden.drive, "ahci12");
+	CHECK_EQ(c.golden.partition, 0);
+	CHECK_STR(c.store.drive, "nvme0");
+	CHECK_EQ(c.store.partition, 3);
+	CHECK_EQ(c.on_no_disk, NO_DISK_STOP);
+	CHECK(options("i kernel=k disk=f store=\"name:my store\"") == 0);
+	CHECK(config_finish(&c, &e) == 0);
+	CHECK_STR(c.store.name, "my store");
+	CHECK_STR(c.store.drive, "");
+}
+
+static void keys_of_the_disk_agree(void)
+{
+	CHECK(options("i kernel=k store=ahci0") == 0 && config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "store= without an image: add disk=FILE or golden=DEVICE");
+	CHECK(options("i kernel=k disk=f golden=ahci0") == 0 && config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "disk= and golden= are both given: remove one");
+	CHECK(options("i kernel=k golden=ahci0:1 store=ahci0:1") == 0 && config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "golden= and store= name the same place: change one");
+}
+
 static void too_many_nics_are_refused(void)
 {
 	char text[40 * HANDOFF_MAX_NICS] = "i ";
@@ -302,6 +338,8 @@ int main(void)
 	RUN(missing_kernel_is_said);
 	RUN(oversized_and_strange_text_is_refused);
 	RUN(addresses_are_numbers);
+	RUN(places_on_disks_are_taken);
+	RUN(keys_of_the_disk_agree);
 	RUN(too_many_nics_are_refused);
 	return check_result();
 }
