@@ -47,7 +47,8 @@ static int refused(int err, bool json)
 	case -EBUSY:
 		return command_failed(json, "several points are built on it");
 	case -ENOSPC:
-		return command_failed(json, "the disk's room is full: give more with disk_room=");
+		return command_failed(
+			json, "the disk's room is full: give more with disk_room= or store=");
 	default:
 		return command_failed(json, "the store failed (%d)", err);
 	}
@@ -143,6 +144,8 @@ int cmd_disk(int argc, char **argv, bool json)
 	struct names n = {argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL};
 	const char *what = argc ? argv[0] : "";
 
+	if (disk_missing())
+		return command_failed(json, "the guest has no disk: %s", disk_missing());
 	if (!disk_present())
 		return command_failed(json, "this node has no disk: give it one with disk=");
 	if (argc == 1 && strcmp(what, "status") == 0)

@@ -330,7 +330,7 @@ void disk_init(const struct handoff *h)
 	report(h, heap);
 }
 
-bool disk_missing(void)
+const char *disk_missing(void)
 {
-	return *no_disk;
+	return *no_disk ? no_disk : NULL;
 }

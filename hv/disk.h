@@ -50,8 +50,8 @@ void disk_work(bool guest_runs);
 
 void disk_init(const struct handoff *h); /* nothing if no disk was asked for */
 bool disk_present(void);
-bool disk_missing(void); /* one was asked for, and can't be had */
-bool disk_in_use(void);	 /* by the guest's driver */
+const char *disk_missing(void); /* why one that was asked for can't be had; NULL */
+bool disk_in_use(void);		/* by the guest's driver */
 /* Runs fn on the store and returns what it does. In slices, in a command. */
 int disk_do(int (*fn)(struct store *s, void *arg), void *arg);
 /* The same where the guest must not read or write meanwhile. -ETXTBSY: its driver uses the disk. */

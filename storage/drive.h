@@ -58,7 +58,7 @@ struct drive {
 		struct block_request *r;
 		uint64_t since;
 	} slot[DRIVE_SLOTS];
-	uint32_t busy;	  /* slots */
+	uint32_t busy; /* slots */
 	unsigned in_flight;
 	unsigned careful; /* requests to run one at a time, to see which one fails */
 	unsigned resets_in_row;
