@@ -331,7 +331,8 @@ static int take_namespace(struct nvme *n)
 	memcpy(&n->drive.dev.sectors, &a[ID_NSZE], sizeof(uint64_t));
 	if (!n->drive.dev.sectors || n->drive.dev.sectors > UINT64_MAX >> SECTOR_SHIFT)
 		return -ENODEV;
-	return format[2] == SECTOR_SHIFT ? 0 : -ENOTSUP;
+	/* metadata, beside the sectors or in them, has no place here */
+	return format[2] == SECTOR_SHIFT && !format[0] && !format[1] ? 0 : -ENOTSUP;
 }
 
 static int bring_up(struct nvme *n)
