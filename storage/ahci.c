@@ -239,7 +239,7 @@ static void fill_fis(uint8_t *fis, uint8_t command, uint64_t lba, uint16_t featu
 		(uint8_t)(count >> 8),
 	};
 
-	memset(fis, 0, FIS_DWORDS * 4);
+	memset(fis, 0, FIS_DWORDS * sizeof(uint32_t));
 	memcpy(fis, bytes, sizeof(bytes));
 }
 
@@ -398,7 +398,9 @@ static int port_find(volatile void *hba, unsigned number, uint32_t cap,
 	}
 	if (bring_up(p, cap) == 0)
 		found(&p->drive, arg);
-	return 0; /* else its memory stays its own: nobody knows what it still does */
+	else
+		free(p); /* but not what the device knows of: who can say what it still does? */
+	return 0;
 }
 
 static int hba_wait(volatile void *regs, uint32_t reg, uint32_t mask, unsigned us)

@@ -55,7 +55,7 @@ _Static_assert(sizeof(struct completion) == 16, "NVMe 4.6");
 #define PAGE	     4096u
 #define QUEUE_MAX    64u /* entries: a page of submissions */
 #define PRPS	     256u
-#define PRP_PAGES    (DRIVE_SLOTS * PRPS * sizeof(uint64_t) / PAGE)
+#define PRP_PAGES    ((size_t)DRIVE_SLOTS * PRPS * sizeof(uint64_t) / PAGE)
 #define STEP_US	     100
 #define ADMIN_US     5000000u
 #define SHUTDOWN_US  5000000u
@@ -379,11 +379,12 @@ int nvme_init(volatile void *regs, void (*found)(struct drive *d, void *arg), vo
 	n->stride = 4u << CAP_DSTRD(high);
 	n->prp = hw_dma_alloc(PRP_PAGES);
 	n->answer = hw_dma_alloc(1);
-	if (!queue_alloc(&n->admin, 0, size) || !queue_alloc(&n->io, 1, size) || !n->prp ||
-	    !n->answer)
-		return -ENOMEM; /* at boot: the node gets no disk, and the rest is not missed */
-	err = bring_up(n);
+	err = queue_alloc(&n->admin, 0, size) && queue_alloc(&n->io, 1, size) && n->prp && n->answer
+		      ? bring_up(n)
+		      : -ENOMEM;
 	if (!err)
 		found(&n->drive, arg);
-	return err; /* if it failed its memory stays its own: nobody knows what it still does */
+	else
+		free(n); /* but not what the device knows of: who can say what it still does? */
+	return err;
 }
