@@ -23,7 +23,7 @@
 
 static struct drive *drives[DRIVES_MAX];
 static unsigned count;
-static struct pci_function controllers[CONTROLLERS_MAX];
+static struct host_function controllers[CONTROLLERS_MAX];
 static unsigned n_controllers;
 
 unsigned drives_count(void)
@@ -73,7 +73,7 @@ void drives_off(void)
 	for (unsigned i = 0; i < count; i++)
 		drive_off(drives[i]);
 	for (unsigned i = 0; i < n_controllers; i++)
-		host_pci_command(&controllers[i], 0, PCI_COMMAND_MASTER);
+		host_function_command(&controllers[i], 0, HOST_COMMAND_MASTER);
 }
 
 /* --- finding them --- */
@@ -111,25 +111,25 @@ static void found(struct drive *d, void *arg)
 		 d->interrupts ? "" : ", without interrupts");
 }
 
-static bool route_message(const struct pci_function *f, struct controller *c)
+static bool route_message(const struct host_function *f, struct controller *c)
 {
 	int vector = irq_vector_alloc(interrupt, c);
 
-	return vector >= 0 && host_pci_message(f, (uint8_t)vector, this_cpu()->apic_id) == 0;
+	return vector >= 0 && host_function_message(f, (uint8_t)vector, this_cpu()->apic_id) == 0;
 }
 
-static struct controller *controller_new(const struct pci_function *f, const char *kind,
+static struct controller *controller_new(const struct host_function *f, const char *kind,
 					 unsigned *next)
 {
 	struct controller *c = heap_alloc(sizeof(*c));
 
 	*c = (struct controller){.kind = kind, .next = next, .first = count};
-	host_pci_command(f, PCI_COMMAND_MEMORY | PCI_COMMAND_IO | PCI_COMMAND_MASTER, 0);
+	host_function_command(f, HOST_COMMAND_MEMORY | HOST_COMMAND_IO | HOST_COMMAND_MASTER, 0);
 	controllers[n_controllers++] = *f;
 	return c;
 }
 
-static void report(const struct pci_function *f, const char *kind, int err)
+static void report(const struct host_function *f, const char *kind, int err)
 {
 	if (err)
 		log_error("%s controller at %02x:%02x.%x: %s (%d)", kind, f->bus, f->dev, f->fn,
@@ -137,10 +137,10 @@ static void report(const struct pci_function *f, const char *kind, int err)
 			  err);
 }
 
-static void add_ahci(const struct pci_function *f)
+static void add_ahci(const struct host_function *f)
 {
 	static unsigned next;
-	hpa_t bar = host_pci_bar(f, AHCI_BAR);
+	hpa_t bar = host_function_bar(f, AHCI_BAR);
 	volatile void *regs = bar.v ? mmio_map(bar, AHCI_BYTES) : NULL;
 	struct controller *c;
 
@@ -151,10 +151,10 @@ static void add_ahci(const struct pci_function *f)
 	report(f, "ahci", ahci_init(regs, found, c));
 }
 
-static void add_nvme(const struct pci_function *f)
+static void add_nvme(const struct host_function *f)
 {
 	static unsigned next;
-	hpa_t bar = host_pci_bar(f, 0);
+	hpa_t bar = host_function_bar(f, 0);
 	volatile void *regs = bar.v ? mmio_map(bar, NVME_BYTES) : NULL;
 	struct controller *c;
 
@@ -165,10 +165,10 @@ static void add_nvme(const struct pci_function *f)
 	report(f, "nvme", nvme_init(regs, found, c));
 }
 
-static void each(uint8_t subclass, void (*add)(const struct pci_function *f))
+static void each(uint8_t subclass, void (*add)(const struct host_function *f))
 {
-	struct pci_function f[CONTROLLERS_MAX];
-	unsigned n = host_pci_find(CLASS_STORAGE, subclass, f, CONTROLLERS_MAX);
+	struct host_function f[CONTROLLERS_MAX];
+	unsigned n = host_function_find(CLASS_STORAGE, subclass, f, CONTROLLERS_MAX);
 
 	for (unsigned i = 0; i < n && n_controllers < CONTROLLERS_MAX; i++)
 		add(&f[i]);

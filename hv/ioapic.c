@@ -35,6 +35,13 @@ static struct ioapic {
 	struct unit unit;
 } ioapic;
 
+static void (*on_eoi)(unsigned gsi);
+
+void ioapic_on_eoi(void (*fn)(unsigned gsi))
+{
+	on_eoi = fn;
+}
+
 /* NMI, SMI and INIT are edges whatever the trigger mode says: nothing waits for an EOI. */
 static bool level_triggered(uint64_t e)
 {
@@ -87,6 +94,8 @@ static void end_of_interrupt(uint8_t vector)
 		if (!(*e & RTE_REMOTE_IRR) || (*e & RTE_VECTOR) != vector)
 			continue;
 		*e &= ~RTE_REMOTE_IRR;
+		if (on_eoi)
+			on_eoi(pin);
 		service_level(pin);
 	}
 }

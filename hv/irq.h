@@ -30,6 +30,10 @@ void irq_msi(uint64_t addr, uint32_t data);
 /* Called by a LAPIC on EOI of a level-triggered vector (any vCPU, takes platform_lock itself). */
 void ioapic_eoi_broadcast(uint8_t vector);
 
+/* Called when a level-triggered pin's interrupt is over, before the wire is looked at again;
+ * platform_lock held. One for all pins; boot. */
+void ioapic_on_eoi(void (*fn)(unsigned gsi));
+
 /* 8259: INTR output changed -> vlapic LINT0 of every LAPIC (hv/vlapic.h: vlapic_set_lint0).
  * Acknowledge cycle: */
 int pic_intack(void); /* vector; spurious IRQ7 vector if nothing is pending; takes platform_lock

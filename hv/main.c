@@ -11,6 +11,7 @@
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/msr.h"
+#include "hv/pass.h"
 #include "hv/platform.h"
 #include "hv/rtc.h"
 #include "hv/stats.h"
@@ -127,6 +128,7 @@ static void build_board(void)
 	pci_root_init(&map);
 	ctlnet_init(handoff); /* the disk may lie on the other side of it */
 	disk_init(handoff);
+	pass_nics(handoff);
 }
 
 static uint64_t build_tables(void *tables)

@@ -93,6 +93,9 @@ int npt_build(const struct guest_map *m, const struct npt_format *f, const struc
  */
 int npt_map_page(uint64_t root_hpa, uint64_t gpa, uint64_t hpa, uint8_t type,
 		 const struct npt_format *f, const struct npt_alloc *a);
+/* What npt_map_page mapped is gone; nothing there: nothing happens. Processors may remember it
+ * until they flush. */
+void npt_unmap_page(uint64_t root_hpa, uint64_t gpa, const struct npt_alloc *a);
 /*
  * Where a PC has option ROMs (ROM_GPA), one page of all-ones, read-only, again and again: kernels
  * look for tables there, byte by byte, and each look at a hole is an exit. A write still is one.

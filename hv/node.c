@@ -4,6 +4,7 @@
 #include "hv/console.h"
 #include "hv/drives.h"
 #include "hv/log.h"
+#include "hv/pass.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
 #include "net/ctlnet.h"
@@ -41,6 +42,7 @@ void node_guest_reset(const char *why)
 	if (!__atomic_compare_exchange_n(&ended, &none, why, false, __ATOMIC_ACQ_REL,
 					 __ATOMIC_RELAXED))
 		return;
+	pass_stop();
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		vcpu_request(vcpu_get(i), VCPU_REQ_SHUTDOWN);
 	log_error("the guest reset its machine (%s); it stays stopped, as on_reset=stop says: type "
@@ -84,6 +86,7 @@ void node_act(void)
 	if (a == NODE_NOTHING)
 		return;
 	stop_others();
+	pass_stop();
 	console_flush();
 	log_info("%s: %s", a == NODE_RESET ? "reset" : "power-off", reason);
 	ctlnet_stop();

@@ -112,6 +112,20 @@ int npt_map_page(uint64_t root_hpa, uint64_t gpa, uint64_t hpa, uint8_t type,
 	return err;
 }
 
+void npt_unmap_page(uint64_t root_hpa, uint64_t gpa, const struct npt_alloc *a)
+{
+	uint64_t *table = a->virt(a->ctx, root_hpa);
+
+	for (unsigned l = LEVELS; l > 1; l--) {
+		uint64_t e = table[level_index(gpa, l)];
+
+		if (!e || (l < LEVELS && (e & ENTRY_LEAF)))
+			return;
+		table = a->virt(a->ctx, e & ENTRY_ADDR);
+	}
+	table[level_index(gpa, 1)] = 0;
+}
+
 int npt_map_rom(uint64_t root_hpa, const struct npt_format *f, const struct npt_alloc *a)
 {
 	struct npt t = {.f = f, .a = a, .root = a->virt(a->ctx, root_hpa)};

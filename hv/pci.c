@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 #include "hv/bus.h"
+#include "hv/irq.h"
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/unit.h"
@@ -20,8 +21,9 @@ enum { BAR_IO = 1 << 0, BAR_MEM64 = 2 << 1, BAR_PREFETCH = 1 << 3 };
 static struct pci_function *functions[PCI_FUNCTIONS];
 static uint32_t address; /* CONFIG_ADDRESS */
 
-/* Functions whose memory BARs are served here, and the window in which they are. */
-#define SERVED_MAX 8
+/* Functions whose BARs are served here, and the windows in which they are. */
+#define SERVED_MAX 24
+#define IO_WINDOW  0x1000 /* to the end: below are the board's own ports */
 static struct pci_function *served[SERVED_MAX];
 static unsigned n_served;
 static struct bus_region window;
@@ -98,16 +100,18 @@ static int setup_bar(struct pci_function *f, unsigned n)
 	return 0;
 }
 
-/* Whose BAR is at this offset of the window? */
-static struct pci_function *bar_find(uint64_t offset, unsigned *n, uint64_t *inside)
+/* Whose BAR is at this address? */
+static struct pci_function *bar_find(bool io, uint64_t addr, unsigned *n, uint64_t *inside)
 {
 	for (unsigned i = 0; i < n_served; i++) {
 		struct pci_function *f = served[i];
 
 		for (*n = 0; *n < PCI_BARS; ++*n) {
-			*inside = window.base + offset - f->bar_at[*n];
-			if (f->bar[*n].type >= PCI_BAR_MEM32 && f->bar_at[*n] != PCI_BAR_UNMAPPED &&
-			    *inside < f->bar[*n].size)
+			enum pci_bar_type type = f->bar[*n].type;
+
+			*inside = addr - f->bar_at[*n];
+			if (type != PCI_BAR_NONE && (type == PCI_BAR_IO) == io &&
+			    f->bar_at[*n] != PCI_BAR_UNMAPPED && *inside < f->bar[*n].size)
 				return f;
 		}
 	}
@@ -118,7 +122,7 @@ static void window_read(void *dev, uint64_t offset, unsigned size, uint64_t *val
 {
 	uint64_t inside;
 	unsigned n;
-	struct pci_function *f = bar_find(offset, &n, &inside);
+	struct pci_function *f = bar_find(false, window.base + offset, &n, &inside);
 
 	(void)dev;
 	if (f)
@@ -129,18 +133,53 @@ static void window_write(void *dev, uint64_t offset, unsigned size, uint64_t val
 {
 	uint64_t inside;
 	unsigned n;
-	struct pci_function *f = bar_find(offset, &n, &inside);
+	struct pci_function *f = bar_find(false, window.base + offset, &n, &inside);
 
 	(void)dev;
 	if (f)
 		f->bar_write(f, n, inside, size, val);
 }
 
+static void io_read(void *dev, uint64_t offset, unsigned size, uint64_t *val)
+{
+	uint64_t inside;
+	unsigned n;
+	struct pci_function *f = bar_find(true, IO_WINDOW + offset, &n, &inside);
+
+	(void)dev;
+	if (f)
+		*val = f->bar_read(f, n, inside, size);
+}
+
+static void io_write(void *dev, uint64_t offset, unsigned size, uint64_t val)
+{
+	uint64_t inside;
+	unsigned n;
+	struct pci_function *f = bar_find(true, IO_WINDOW + offset, &n, &inside);
+
+	(void)dev;
+	if (f)
+		f->bar_write(f, n, inside, size, val);
+}
+
+static const struct bus_region io_window = {.name = "pci i/o",
+					    .base = IO_WINDOW,
+					    .size = 0x10000 - IO_WINDOW,
+					    .max_size = 4,
+					    .read = io_read,
+					    .write = io_write};
+
+bool pci_in_window(uint64_t addr, uint64_t size)
+{
+	return addr >= window.base && addr - window.base < window.size &&
+	       size <= window.size - (addr - window.base);
+}
+
 static int serve(struct pci_function *f)
 {
 	if (n_served == SERVED_MAX)
 		return -ENOSPC;
-	if (!n_served && bus_add_mmio(&window) != 0)
+	if (!n_served && (bus_add_mmio(&window) != 0 || bus_add_io(&io_window) != 0))
 		return -EINVAL;
 	served[n_served++] = f;
 	return 0;
@@ -160,6 +199,26 @@ int pci_add(struct pci_function *f)
 		return -ENOSPC;
 	functions[f->devfn] = f;
 	return 0;
+}
+
+/* --- INTx: one wire for all functions that are routed to it --- */
+
+static unsigned gsi_of(const struct pci_function *f)
+{
+	return pci_gsi(f->devfn, f->config[PCI_INTERRUPT_PIN]);
+}
+
+void pci_intx_changed(const struct pci_function *f)
+{
+	bool level = false;
+
+	for (unsigned i = 0; i < n_served; i++) {
+		const struct pci_function *g = served[i];
+
+		if (g->intx && gsi_of(g) == gsi_of(f))
+			level |= g->intx(g);
+	}
+	irq_set(gsi_of(f), level);
 }
 
 /* --- configuration space --- */

@@ -40,7 +40,7 @@ enum pci_command {
 };
 
 enum pci_status { PCI_STATUS_INTERRUPT = 1 << 3, PCI_STATUS_CAPABILITIES = 1 << 4 };
-enum pci_capability { PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
+enum pci_capability { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
 
 enum pci_bar_type { PCI_BAR_NONE, PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 struct pci_bar {
@@ -69,8 +69,10 @@ struct pci_function {
 	/* Optional. BAR n moved from bar_at[n] to `addr` (either may be PCI_BAR_UNMAPPED);
 	 * bar_at[n] is set afterwards. */
 	void (*decode)(struct pci_function *f, unsigned n, uint64_t addr);
-	/* Optional, both or none. Accesses to memory BARs that lie in the window for them, aligned,
-	 * of 1 to 8 bytes. */
+	/* Optional. Does it assert its INTA? */
+	bool (*intx)(const struct pci_function *f);
+	/* Optional, both or none. Accesses to BARs that lie in the window for them, aligned, of 1
+	 * to 8 bytes (I/O: 4). */
 	uint64_t (*bar_read)(struct pci_function *f, unsigned n, uint64_t offset, unsigned size);
 	void (*bar_write)(struct pci_function *f, unsigned n, uint64_t offset, unsigned size,
 			  uint64_t val);
@@ -85,6 +87,11 @@ static inline unsigned pci_gsi(uint8_t devfn, unsigned pin)
 {
 	return 16 + ((devfn >> 3) + pin - 1) % 4;
 }
+
+/* What f->intx() says has changed: the wire is shared. platform_lock held. */
+void pci_intx_changed(const struct pci_function *f);
+/* Does [addr, addr + size) lie in the window for memory BARs? */
+bool pci_in_window(uint64_t addr, uint64_t size);
 
 /* Port CF9h lies inside the CF8h register: byte accesses are handed to hv/ports.c. */
 uint8_t ports_cf9_read(void);

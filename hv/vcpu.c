@@ -168,6 +168,8 @@ static void serve_requests(struct vcpu *v)
 		v->nmi_pending++;
 	if (req & VCPU_REQ_TSC)
 		vcpu_update_tsc(v);
+	if (req & VCPU_REQ_FLUSH)
+		vcpu_ops->flush(v);
 	if (req & VCPU_REQ_SHUTDOWN)
 		v->activity = VCPU_SHUTDOWN;
 }

@@ -65,6 +65,7 @@ enum {
 	VCPU_REQ_DEADLINE = 1u << 3, /* look at its deadlines again */
 	VCPU_REQ_STOP = 1u << 4,     /* leave virtualization, halt the CPU (before a reset) */
 	VCPU_REQ_TSC = 1u << 5,	     /* rewrite the TSC offset */
+	VCPU_REQ_FLUSH = 1u << 6,    /* the nested page tables have lost a mapping */
 	VCPU_REQ_SHUTDOWN = 1u << 7, /* the guest is finished: wait in the hypervisor for good */
 	VCPU_REQ_CONSOLE = 1u << 8,  /* boot CPU: console_poll has something to do */
 	VCPU_REQ_NODE = 1u << 9,     /* boot CPU: node_act has something to do */
@@ -164,6 +165,12 @@ struct vcpu_ops {
 	void (*step_trap)(struct vcpu *v); /* an instruction was emulated under RFLAGS.TF: DR6.BS
 					      and a #DB trap are due */
 	void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);
+	/* One page of a device's registers, uncached, for all vCPUs, where there is no RAM; what
+	 * was mapped there is replaced. platform_lock held; whoever unmaps or replaces sends
+	 * VCPU_REQ_FLUSH. -ENOMEM, -EEXIST. */
+	int (*map_device)(uint64_t gpa, uint64_t hpa);
+	void (*unmap_device)(uint64_t gpa);
+	void (*flush)(struct vcpu *v); /* forget translations */
 	void (*save)(
 		struct vcpu *v,
 		struct vcpu_state *s); /* fills all but tsc_adjust, xsave..., which vcpu.c does */

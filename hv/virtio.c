@@ -37,7 +37,7 @@ enum { CFG_COMMON = 1, CFG_NOTIFY, CFG_ISR, CFG_DEVICE, CFG_PCI };
 #define CAP_CFG_DATA   (CAP_CFG + 16)
 
 #define MSIX_CONTROL_HIGH (CAP_MSIX + 3)
-enum { MSIX_ENABLE = 1 << 7, MSIX_MASK_ALL = 1 << 6, MSIX_ENTRY_MASKED = 1 };
+enum { MSIX_ENABLE = 1 << 7, MSIX_MASK_ALL = 1 << 6 };
 
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2 };
 
@@ -82,9 +82,14 @@ static bool wire(const struct virtio *v)
 	       !(v->space[PCI_COMMAND + 1] & PCI_COMMAND_INTX_DISABLE >> 8);
 }
 
+static bool intx(const struct pci_function *f)
+{
+	return wire(f->dev);
+}
+
 static void drive_wire(const struct virtio *v)
 {
-	irq_set(pci_gsi(v->devfn, 1), wire(v));
+	pci_intx_changed(&v->function);
 }
 
 static void msix_send_pending(struct virtio *v)
@@ -312,45 +317,6 @@ static void common_write(struct virtio *v, uint64_t offset, unsigned size, uint6
 
 /* --- BAR 0 --- */
 
-static uint64_t msix_read(const struct virtio *v, uint64_t offset, unsigned size)
-{
-	const struct msix_entry *e = &v->msix[offset / 16];
-	uint64_t word;
-
-	if (offset / 16 >= vectors(v) || size < 4)
-		return 0;
-	word = offset % 16 < 8 ? e->address : (uint64_t)e->control << 32 | e->data;
-	return word >> offset % 8 * 8;
-}
-
-static void msix_write(struct virtio *v, uint64_t offset, unsigned size, uint64_t val)
-{
-	struct msix_entry *e = &v->msix[offset / 16];
-	uint64_t word;
-
-	if (offset / 16 >= vectors(v) || size < 4)
-		return;
-	if (offset % 16 < 8) {
-		write_part(&e->address, offset, size, val & ~(offset % 8 ? 0ull : 3ull));
-		return;
-	}
-	word = (uint64_t)e->control << 32 | e->data;
-	write_part(&word, offset, size, val);
-	e->data = (uint32_t)word;
-	e->control = word >> 32 & MSIX_ENTRY_MASKED;
-	msix_send_pending(v);
-}
-
-static uint64_t pba_read(const struct virtio *v)
-{
-	uint64_t bits = 0;
-
-	for (unsigned i = 0; i < vectors(v); i++)
-		bits |= (uint64_t)v->msix[i].pending << i;
-	return bits;
-}
-_Static_assert(VIRTIO_VECTORS_MAX <= 64, "one word of pending bits");
-
 static uint64_t bytes_at(const uint8_t *from, unsigned n, uint64_t offset, unsigned size)
 {
 	uint64_t val = 0;
@@ -385,9 +351,9 @@ static uint64_t bar_read(struct pci_function *f, unsigned n, uint64_t offset, un
 	case BAR_DEVICE:
 		return bytes_at(v->config, v->config_bytes, inside, size);
 	case BAR_MSIX:
-		return msix_read(v, inside, size);
+		return msix_read(v->msix, vectors(v), inside, size);
 	case BAR_PBA:
-		return inside < 8 ? pba_read(v) >> inside * 8 : 0;
+		return msix_pending(v->msix, vectors(v), inside);
 	default:
 		return 0;
 	}
@@ -409,7 +375,8 @@ static void bar_write(struct pci_function *f, unsigned n, uint64_t offset, unsig
 			v->notify(v);
 		break;
 	case BAR_MSIX:
-		msix_write(v, inside, size, val);
+		msix_write(v->msix, vectors(v), inside, size, val);
+		msix_send_pending(v);
 		break;
 	default:
 		break;
@@ -534,6 +501,7 @@ void virtio_add(struct virtio *v)
 		.bar = {{.type = PCI_BAR_MEM32, .size = BAR_BYTES}},
 		.read = space_read,
 		.written = space_written,
+		.intx = intx,
 		.bar_read = bar_read,
 		.bar_write = bar_write,
 	};

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "hv/msix.h"
 #include "hv/pci.h"
 #include "hv/state.h"
 #include "hv/virtqueue.h"
@@ -34,12 +35,6 @@ enum virtio_status { /* 2.1 */
 struct virtio_queue {
 	struct virtqueue ring;
 	uint16_t vector;
-};
-
-struct msix_entry { /* PCI 3.0, 6.8.2 */
-	uint64_t address;
-	uint32_t data, control;
-	bool pending;
 };
 
 struct virtio {

@@ -190,7 +190,7 @@ static void interrupt(void *dev)
 		irq->strange = 0;
 	} else if (irq->gsi && ++irq->strange > STRANGE_MAX && !irq->lost) {
 		/* Level-triggered, and whoever pulls it is not ours to silence. */
-		host_ioapic_mask(irq->gsi);
+		host_ioapic_mask(irq->gsi, true);
 		irq->lost = true;
 	}
 }
@@ -263,7 +263,7 @@ static bool try_pin(struct pcidev_irq *irq, unsigned gsi, uint8_t vector, uint32
 		irq->strange = 0;
 		return true;
 	}
-	host_ioapic_mask(gsi);
+	host_ioapic_mask(gsi, true);
 	return false;
 }
 

@@ -103,10 +103,21 @@ int svm_npt_format(uint64_t pat, struct npt_format *f)
 	return pat_map(pat);
 }
 
+static struct npt_format format;
+static const struct npt_alloc alloc = {.page = page, .virt = virt};
+
+int svm_map_device(uint64_t gpa, uint64_t hpa)
+{
+	return npt_map_page(svm.n_cr3, gpa, hpa, MT_UC, &format, &alloc);
+}
+
+void svm_unmap_device(uint64_t gpa)
+{
+	npt_unmap_page(svm.n_cr3, gpa, &alloc);
+}
+
 int svm_npt_setup(void)
 {
-	struct npt_format format;
-	struct npt_alloc alloc = {.page = page, .virt = virt};
 	int err = svm_npt_format(rdmsr(MSR_IA32_PAT), &format);
 
 	if (err) {

@@ -186,6 +186,8 @@ int svm_set_msr(struct vcpu *v, uint32_t msr, uint64_t val);
 void svm_set_debugctl(struct svm_vcpu *s, uint64_t val);
 void svm_set_tsc_offset(struct vcpu *v, uint64_t offset);
 void svm_flush(struct vcpu *v);
+int svm_map_device(uint64_t gpa, uint64_t hpa);
+void svm_unmap_device(uint64_t gpa);
 
 /* state.c, state_check.c */
 void svm_save(struct vcpu *v, struct vcpu_state *s);

@@ -49,16 +49,31 @@ static void *table_virt(void *ctx, uint64_t hpa)
 	return phys_to_virt((hpa_t){hpa});
 }
 
+static struct npt_format format = {.leaf = ept_leaf, .table = ept_table};
+static const struct npt_alloc alloc = {.page = table_page, .virt = table_virt};
+
+/* The roots share tables below 4 GiB only as far as these were there when they parted. */
+int vmx_map_device(uint64_t gpa, uint64_t hpa)
+{
+	int err = npt_map_page(root, gpa, hpa, MT_UC, &format, &alloc);
+
+	return err ? err : npt_map_page(apic_root, gpa, hpa, MT_UC, &format, &alloc);
+}
+
+void vmx_unmap_device(uint64_t gpa)
+{
+	npt_unmap_page(root, gpa, &alloc);
+	npt_unmap_page(apic_root, gpa, &alloc);
+}
+
 int vmx_ept_setup(void)
 {
-	struct npt_format format = {
-		.leaf = ept_leaf, .table = ept_table, .has_1g = vmx_caps.ept_vpid & EPT_CAP_1G};
-	struct npt_alloc alloc = {.page = table_page, .virt = table_virt};
 	void *page = pages_alloc(1);
 	int err;
 
 	if (!page)
 		return -ENOMEM;
+	format.has_1g = vmx_caps.ept_vpid & EPT_CAP_1G;
 	/* The APIC-access page: the processor looks at its address only, its contents are never
 	 * seen. */
 	apic_page = virt_to_phys(page).v;

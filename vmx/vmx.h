@@ -151,6 +151,8 @@ int vmx_ept_setup(void);	       /* boot CPU */
 uint64_t vmx_eptp(bool apic_accesses); /* with the APIC-access page in it, or nothing there */
 uint64_t vmx_apic_access_page(void);
 void vmx_flush(struct vcpu *v);
+int vmx_map_device(uint64_t gpa, uint64_t hpa);
+void vmx_unmap_device(uint64_t gpa);
 void vmx_flush_vpid(struct vcpu *v);
 
 /* --- inject.c --- */

@@ -110,9 +110,9 @@ void lapic_timer_arm(uint64_t deadline);
 void host_ioapic_init(void); /* masks everything */
 /* Unmasked from then on; -ENODEV. */
 int host_ioapic_route(unsigned gsi, uint8_t vector, uint32_t apic_id, bool level, bool low);
-bool host_ioapic_in_use(unsigned gsi); /* routed, or not there at all */
-void host_ioapic_mask(unsigned gsi);   /* also from irq_dispatch, on the CPU that it is routed to */
+bool host_ioapic_in_use(unsigned gsi);			     /* routed, or not there at all */
 unsigned host_isa_gsi(unsigned irq, bool *level, bool *low); /* MADT overrides applied */
+void host_ioapic_mask(unsigned gsi, bool masked);	     /* one that was routed; any CPU */
 
 /* --- host ACPI (acpi.c), parsed and copied at boot --- */
 const void *host_acpi_table(const char sig[4], unsigned nth); /* copy, NULL if absent */
@@ -133,25 +133,50 @@ void tsc_sync_ap(void);		 /* AP side */
 uint32_t host_pci_read32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset);
 void host_pci_write32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset, uint32_t v);
 
-/* --- physical PCI functions (pci_functions.c); boot, but for host_pci_command --- */
-struct pci_function {
+/* --- physical PCI functions (pci_functions.c); boot, but for host_function_command --- */
+struct host_function {
 	uint8_t bus, dev, fn;
 	uint8_t prog_if;
 	uint16_t vendor, device;
 };
-#define PCI_COMMAND_IO	   (1u << 0)
-#define PCI_COMMAND_MEMORY (1u << 1)
-#define PCI_COMMAND_MASTER (1u << 2)
+#define HOST_COMMAND_IO	    (1u << 0)
+#define HOST_COMMAND_MEMORY (1u << 1)
+#define HOST_COMMAND_MASTER (1u << 2)
 /* Those of a class (PCI Code and ID Assignment), by bus, device and function; how many of them. */
-unsigned host_pci_find(uint8_t class_code, uint8_t subclass, struct pci_function *found,
-		       unsigned max);
+unsigned host_function_find(uint8_t class_code, uint8_t subclass, struct host_function *found,
+			    unsigned max);
 /* Bits of the command register. */
-void host_pci_command(const struct pci_function *f, uint32_t set, uint32_t clear);
+void host_function_command(const struct host_function *f, uint32_t set, uint32_t clear);
 /* A base address register: of memory, 0 if it is none; of I/O ports, likewise. */
-hpa_t host_pci_bar(const struct pci_function *f, unsigned bar);
-uint16_t host_pci_bar_io(const struct pci_function *f, unsigned bar);
+hpa_t host_function_bar(const struct host_function *f, unsigned bar);
+uint16_t host_function_bar_io(const struct host_function *f, unsigned bar);
 /* One message for everything: MSI-X (entry 0) or MSI. -ENOTSUP: it has neither. */
-int host_pci_message(const struct pci_function *f, uint8_t vector, uint32_t apic_id);
+int host_function_message(const struct host_function *f, uint8_t vector, uint32_t apic_id);
+
+/* --- physical PCI functions (pci_function.c); any CPU, one at a time for a function --- */
+struct host_pci {
+	uint8_t bus, dev, fn;
+};
+struct host_bar {
+	uint64_t base, size; /* size 0: there is none */
+	bool io;
+};
+/* All functions behind all bridges, until fn says true. Boot only. */
+void host_pci_each(bool (*fn)(struct host_pci p, void *ctx), void *ctx);
+uint32_t host_pci_get(struct host_pci p, unsigned offset, unsigned size); /* 1, 2, 4; aligned */
+void host_pci_set(struct host_pci p, unsigned offset, unsigned size, uint32_t v);
+/* The lower half only: writing the status register would clear it. */
+void host_pci_command(struct host_pci p, uint16_t command);
+unsigned host_pci_capability(struct host_pci p, uint8_t id); /* its offset; 0: none */
+/* Decoding is off while a BAR is measured, and back afterwards. Boot only. */
+struct host_bar host_pci_bar(struct host_pci p, unsigned n);
+/* PCI 3.0, 6.8.1: one message; 64-bit address or not, as the function has it. */
+void host_msi_enable(struct host_pci p, unsigned cap, uint8_t vector, uint32_t apic_id);
+void host_msi_disable(struct host_pci p, unsigned cap);
+#define HOST_MSI_ADDRESS(apic_id) (0xfee00000u | (apic_id) << 12) /* fixed, physical; ID < 256 */
+/* GSI of the function's INTx pin, level-triggered and active low. -ENODEV: it has no pin;
+ * -ENOTSUP: how this board routes it is not known. */
+int host_pci_intx_gsi(struct host_pci p);
 
 /* --- physical RTC --- */
 uint64_t host_rtc_seconds(void); /* Unix time from the CMOS clock, read once at boot */

@@ -124,14 +124,17 @@ bool host_ioapic_in_use(unsigned gsi)
 	return used;
 }
 
-void host_ioapic_mask(unsigned gsi)
+void host_ioapic_mask(unsigned gsi, bool masked)
 {
 	const struct ioapic *a = find(gsi);
+	uint32_t reg, rte;
 
 	if (!a)
 		return;
+	reg = IOREDTBL + 2 * (gsi - a->gsi);
 	spin_lock(&lock);
-	reg_write(a, IOREDTBL + 2 * (gsi - a->gsi), RTE_MASKED);
+	rte = reg_read(a, reg) & ~RTE_MASKED;
+	reg_write(a, reg, masked ? rte | RTE_MASKED : rte);
 	spin_unlock(&lock);
 }
 

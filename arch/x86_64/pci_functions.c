@@ -29,12 +29,12 @@ enum { CAP_MSI = 0x05, CAP_MSIX = 0x11 };
 #define CAPABILITIES  48	  /* no list is longer: a loop ends */
 #define MSIX_ENTRY    16
 
-static uint32_t read(const struct pci_function *f, unsigned offset)
+static uint32_t read(const struct host_function *f, unsigned offset)
 {
 	return host_pci_read32(f->bus, f->dev, f->fn, (uint8_t)offset);
 }
 
-static void write(const struct pci_function *f, unsigned offset, uint32_t v)
+static void write(const struct host_function *f, unsigned offset, uint32_t v)
 {
 	host_pci_write32(f->bus, f->dev, f->fn, (uint8_t)offset, v);
 }
@@ -43,12 +43,12 @@ static void write(const struct pci_function *f, unsigned offset, uint32_t v)
 
 struct search {
 	uint16_t class_code;
-	struct pci_function *found;
+	struct host_function *found;
 	unsigned n, max;
 };
 
 /* All buses: the firmware numbered them, whatever the topology. */
-static bool look_at(struct search *s, struct pci_function f)
+static bool look_at(struct search *s, struct host_function f)
 {
 	uint32_t id = read(&f, PCI_ID), class_code;
 
@@ -64,14 +64,14 @@ static bool look_at(struct search *s, struct pci_function f)
 	return true;
 }
 
-unsigned host_pci_find(uint8_t class_code, uint8_t subclass, struct pci_function *found,
-		       unsigned max)
+unsigned host_function_find(uint8_t class_code, uint8_t subclass, struct host_function *found,
+			    unsigned max)
 {
 	struct search s = {(uint16_t)(class_code << 8 | subclass), found, 0, max};
 
 	for (unsigned bus = 0; bus < 256; bus++)
 		for (unsigned dev = 0; dev < 32; dev++) {
-			struct pci_function f = {.bus = (uint8_t)bus, .dev = (uint8_t)dev};
+			struct host_function f = {.bus = (uint8_t)bus, .dev = (uint8_t)dev};
 
 			if (!look_at(&s, f) || !(read(&f, PCI_HEADER) & HEADER_MULTI))
 				continue;
@@ -83,12 +83,12 @@ unsigned host_pci_find(uint8_t class_code, uint8_t subclass, struct pci_function
 
 /* --- registers --- */
 
-void host_pci_command(const struct pci_function *f, uint32_t set, uint32_t clear)
+void host_function_command(const struct host_function *f, uint32_t set, uint32_t clear)
 {
 	write(f, PCI_COMMAND, ((read(f, PCI_COMMAND) & COMMAND_MASK) | set) & ~clear);
 }
 
-hpa_t host_pci_bar(const struct pci_function *f, unsigned bar)
+hpa_t host_function_bar(const struct host_function *f, unsigned bar)
 {
 	uint32_t low = read(f, PCI_BAR0 + 4 * bar);
 	uint64_t high = 0;
@@ -100,7 +100,7 @@ hpa_t host_pci_bar(const struct pci_function *f, unsigned bar)
 	return (hpa_t){high << 32 | (low & ~0xfu)};
 }
 
-uint16_t host_pci_bar_io(const struct pci_function *f, unsigned bar)
+uint16_t host_function_bar_io(const struct host_function *f, unsigned bar)
 {
 	uint32_t v = read(f, PCI_BAR0 + 4 * bar);
 
@@ -109,7 +109,7 @@ uint16_t host_pci_bar_io(const struct pci_function *f, unsigned bar)
 
 /* --- messages --- */
 
-static unsigned capability(const struct pci_function *f, uint8_t id)
+static unsigned capability(const struct host_function *f, uint8_t id)
 {
 	unsigned at;
 
@@ -126,10 +126,10 @@ static unsigned capability(const struct pci_function *f, uint8_t id)
 	return 0;
 }
 
-static int message_x(const struct pci_function *f, unsigned at, uint32_t addr, uint32_t data)
+static int message_x(const struct host_function *f, unsigned at, uint32_t addr, uint32_t data)
 {
 	uint32_t control = read(f, at), table = read(f, at + 4);
-	hpa_t base = host_pci_bar(f, table & 7);
+	hpa_t base = host_function_bar(f, table & 7);
 	volatile uint32_t *entry;
 
 	base.v += table & ~7u;
@@ -145,7 +145,7 @@ static int message_x(const struct pci_function *f, unsigned at, uint32_t addr, u
 	return 0;
 }
 
-static int message(const struct pci_function *f, unsigned at, uint32_t addr, uint32_t data)
+static int message(const struct host_function *f, unsigned at, uint32_t addr, uint32_t data)
 {
 	uint32_t control = read(f, at);
 
@@ -157,7 +157,7 @@ static int message(const struct pci_function *f, unsigned at, uint32_t addr, uin
 	return 0;
 }
 
-int host_pci_message(const struct pci_function *f, uint8_t vector, uint32_t apic_id)
+int host_function_message(const struct host_function *f, uint8_t vector, uint32_t apic_id)
 {
 	unsigned x = capability(f, CAP_MSIX), at = capability(f, CAP_MSI);
 	uint32_t addr = MESSAGE_ADDR | apic_id << 12;

@@ -123,6 +123,10 @@ class Qemu(Machine):
             kind, _, rest = options.control.partition(",")
             device = f"{options.control_card},netdev=control,mac={CONTROL_MAC},romfile="
             self.command += ["-netdev", f"{kind},id=control" + (f",{rest}" if rest else ""), "-device", device]
+        for i, (model, netdev, mac) in enumerate(options.nics):
+            kind, _, rest = (netdev or "user").partition(",")
+            self.command += ["-netdev", ",".join(filter(None, (kind, f"id=nic{i}", rest)))]
+            self.command += ["-device", f"{model},netdev=nic{i},mac={mac},romfile="]  # nothing boots from it
         self._drives()
         self.command += options.emu_arg
 
@@ -188,6 +192,7 @@ class Bochs(Machine):
             "error: action=report",
             "info: action=ignore",
             "debug: action=ignore",
+            *self._nics(),
             *options.emu_arg,
         ]
         if options.control:
@@ -197,6 +202,13 @@ class Bochs(Machine):
         with open(self.path("go"), "w") as f:
             f.write("c\nq\n")
         self.command = ["bochs", "-q", "-f", self.path("bochsrc"), "-rc", self.path("go")]
+
+    def _nics(self):
+        cards = self.options.nics
+        if cards:
+            yield "pci: enabled=1, chipset=i440fx, " + ", ".join(f"slot{i + 1}=e1000" for i in range(len(cards)))
+        for i, (_, ethmod, mac) in enumerate(cards):
+            yield f"e1000: card={i}, enabled=1, mac={mac}, ethmod={ethmod or 'slirp'}, script=''"
 
     def powered_off(self, status):
         with open(self.path("bochs.log"), errors="replace") as f:

@@ -8,6 +8,7 @@ from paths import STASIS
 QEMU_CPU = "EPYC,-hypervisor,+svm,+npt"
 BOCHS_CPU = "broadwell_ult"
 CONTROL_MAC = "52:54:00:00:00:09"
+NIC_MAC = "52:54:00:00:01:{:02x}"  # of --nic, in the order given
 
 
 ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong options or a missing program, 124 the time ran out,
@@ -38,6 +39,8 @@ def parser():
     p.add_argument("--store", metavar="FILE[,bus=BUS]", type=drive, help="a disk of the machine for what the guest writes; made if absent. Without it, that is lost with the machine")
     p.add_argument("--control", metavar="NETDEV", help="a control card; qemu: a -netdev less its id (user, dgram,...), bochs: an ethmod (slirp)")
     p.add_argument("--control-card", default="e1000e", metavar="MODEL", help="QEMU's: e1000e, e1000, virtio-net-pci (default e1000e)")
+    p.add_argument("--nic", action="append", default=[], metavar="MODEL[,NETDEV]",
+                   help="one more network card, the experiment's: e1000 or e1000e; NETDEV as QEMU's -netdev or Bochs's ethmod has it (default: user, slirp)")
     p.add_argument("--append", default="console=ttyS0,115200", metavar="STR", help="the guest's command line")
     p.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a key of Stasis's configuration")
     p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
@@ -89,6 +92,14 @@ def parse(argv):
         o.disk, o.disk_bus = o.disk
     else:
         o.disk_bus = None
+    o.nics = [(n.partition(",")[0], n.partition(",")[2], NIC_MAC.format(i)) for i, n in enumerate(o.nic)]
+    for model, _, mac in o.nics:
+        if model not in ("e1000", "e1000e") or (o.emu == "bochs" and model != "e1000"):
+            p.error(f"--nic {model}: e1000 or e1000e (bochs: e1000)")
+        if not o.bare:
+            o.config.append(f"nic.{mac}=experiment")
+    if len(o.nics) > 4:
+        p.error("--nic: four at most")
     for name in ("kernel", "initrd") + (("disk",) if o.disk else ()) + (() if o.bare else ("image",)) + (("before",) if o.before else ()):
         if not os.path.isfile(getattr(o, name)):
             p.error(f"--{name} {getattr(o, name)}: no such file" + (" (run make)" if name == "image" else ""))

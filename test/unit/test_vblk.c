@@ -1,4 +1,4 @@
-/* build: hv/vblk.c hv/virtio.c hv/virtqueue.c hv/pci.c hv/ports.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vtimer.c */
+/* build: hv/vblk.c hv/virtio.c hv/msix.c hv/virtqueue.c hv/pci.c hv/ports.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The guest's disk: what a driver sees, and that one which breaks the rules harms nobody. */
 #include "test/unit/check.h"

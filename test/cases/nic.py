@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An experiment's network card: the guest's stock driver has it to itself, by every kind of interrupt, frozen or not."""
+import contextlib
+import hashlib
+import http.server
+import json
+import random
+import re
+import threading
+
+from cases import case
+from node import Node, check
+from paths import KERNEL
+
+GATEWAY = "10.0.2.2"
+BYTES = 4 << 20
+
+
+@contextlib.contextmanager
+def server(data):
+    """A web server of this host, which the guest finds at the gateway's address; its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as s:
+        threading.Thread(target=s.serve_forever, daemon=True).start()
+        yield s.server_address[1]
+        s.shutdown()
+
+
+def exits(n):
+    return sum(e["count"] for e in json.loads(n.stasis("exits --json"))["exits"])
+
+
+def up(n, driver, *options):
+    """Loads the driver anew, with these options; its log has no complaint."""
+    n.run(f"rmmod {driver}; modprobe {driver} {' '.join(options)} && ip addr add 10.0.2.15/24 dev eth0 && ip link set eth0 up")
+    n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
+
+
+def ping(n, count):
+    """No reply is missing, and none is there twice."""
+    answer = n.run(f"ping -c {count} -i 0.1 {GATEWAY}", timeout=300)
+    check(f"{count} packets transmitted, {count} packets received, 0% packet loss" in answer, f"ping:\n{answer}")
+
+
+def transfer(n, port, data):
+    got = n.run(f"wget -q -O - http://{GATEWAY}:{port}/ | sha256sum", timeout=600).split()[0]
+    check(got == hashlib.sha256(data).hexdigest(), "what was transferred is not what was sent")
+
+
+def frozen(n):
+    """Frozen again and again under ping: whatever was under way comes, and it goes on."""
+    answer = n.stasis("freeze --in 300ms --for 200ms --every 700ms --count 3")
+    check(answer.startswith("armed"), f"freeze answers {answer!r}")
+    ping(n, 40)
+    check(json.loads(n.stasis("freezes --json"))["total"] >= 3, "there were no freezes")
+
+
+def roundtrip(n):
+    answer = json.loads(n.stasis("selftest roundtrip --json", timeout=300))
+    check(answer.get("ok"), f"selftest roundtrip: {answer}")
+    ping(n, 5)
+
+
+def interrupts(n, kind, count):
+    lines = [line for line in n.run("grep eth0 /proc/interrupts").splitlines() if kind in line]
+    check(len(lines) == count, f"{len(lines)} interrupts of kind {kind}, not {count}:\n{lines}")
+
+
+def only_its_own(n):
+    """The card is there with its address, and no other."""
+    cards = n.run("cat /sys/bus/pci/devices/*/class").split().count("0x020000")
+    check(cards == 1, f"the guest sees {cards} network cards")
+    check(n.run("cat /sys/class/net/eth0/address") == "52:54:00:00:01:00", "it has another's address")
+
+
+def used(n, port, data):
+    ping(n, 5)
+    transfer(n, port, data)
+    frozen(n)
+    roundtrip(n)
+    bad = n.run("dmesg | grep -E 'Hang|nobody cared|Reset adapter|transmit queue .* timed out' || true")
+    check(not bad, f"the guest's driver complains:\n{bad}")
+
+
+@case(cpus=[1, 2])
+def e1000e_on_qemu(log, cpus):
+    """MSI-X, MSI and the wire; what the guest's driver does with its registers takes no exit."""
+    data = random.Random(1).randbytes(BYTES)
+    with server(data) as port, Node(cpus=cpus, log=log, append="quiet", extra=["--nic", "e1000e"]) as n:
+        n.boot()
+        only_its_own(n)
+        for mode, kind, count in ((2, "PCI-MSI", 3), (1, "PCI-MSI", 1), (0, "IO-APIC", 1)):
+            up(n, "e1000e", f"IntMode={mode}")
+            interrupts(n, kind, count)
+            used(n, port, data)
+        n.power_off()
+
+
+@case(cpus=[1, 2])
+def e1000_on_qemu(log, cpus):
+    """A card that has but the wire."""
+    data = random.Random(2).randbytes(BYTES)
+    with server(data) as port, Node(cpus=cpus, log=log, append="quiet", extra=["--nic", "e1000"]) as n:
+        n.boot()
+        only_its_own(n)
+        up(n, "e1000")
+        interrupts(n, "IO-APIC", 1)
+        used(n, port, data)
+        n.power_off()
+
+
+@case(long=True)
+def e1000_on_vtx(log):
+    """The same under VT-x."""
+    data = random.Random(3).randbytes(BYTES // 8)
+    with server(data) as port, Node(emu="bochs", kernel=KERNEL, log=log, append="quiet", extra=["--nic", "e1000"]) as n:
+        n.boot()
+        only_its_own(n)
+        up(n, "e1000")
+        used(n, port, data)
+        n.power_off(timeout=600)
+
+
+@case()
+def without_a_card(log):
+    """A key that names no card says so, and the guest boots."""
+    with Node(log=log, append="quiet", config=["nic.52:54:00:00:09:09=experiment", "nic.00:1f.0=experiment", "nic.3f:00.0=experiment"]) as n:
+        text = n.boot()
+        for wanted in (
+            r"nic\.52:54:00:00:09:09=experiment: no Intel 82540EM or 82574L has this address: correct the key",
+            r"nic\.00:1f\.0=experiment: 8086:2918 can't be passed through: use an",
+            r"nic\.3f:00\.0=experiment: there is nothing: correct the key",
+        ):
+            check(re.search(wanted, text), f"the console does not say {wanted}")
+        check(n.run("ls /sys/class/net") == "lo", "the guest sees a network card")
+        n.power_off()
