@@ -26,6 +26,7 @@ $(STAMP)/newlib: tools/setup/newlib.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/newlib
 $(STAMP)/lwip: tools/setup/lwip.sh tools/setup/apt-private.sh $(COMMON) net/port/lwipopts.h net/port/arch/cc.h | $(STAMP)/newlib
 $(STAMP)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
+$(STAMP)/debian: tools/setup/debian.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/%:
 	@mkdir -p $(@D)
 	$(Q)$<
@@ -54,6 +55,9 @@ $(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
 	$(Q)test/lib/mkinitrd --kexec $(subst kexec,vmlinuz,$*) $@ $(GUEST_BIN)
 .PHONY: guest
 guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz)
+# A Debian system on a golden image (build/debian); not part of the setup, since it takes minutes.
+.PHONY: debian
+debian: $(STAMP)/debian
 
 # --- the hypervisor ----------------------------------------------------------------------------
 HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c storage/*.c proto/*.c net/*.c))
