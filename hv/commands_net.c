@@ -26,7 +26,7 @@ static void member(const char *name, const char *value)
 
 static unsigned prefix(const struct stack_status *s)
 {
-	return s->ip ? 32u - (unsigned)__builtin_ctz(s->mask) : 0;
+	return s->ip ? stack_prefix(s->mask) : 0;
 }
 
 static void json_counts(const struct netdev_counts *c)

@@ -21,7 +21,6 @@ static struct netdev *card;
 static uint64_t due = UINT64_MAX; /* atomic: interrupts set it */
 static uint64_t timers_due, check_due;
 static bool silent; /* the card does not interrupt until `rest` */
-static bool polled;
 
 static uint64_t us(uint64_t n)
 {
@@ -72,9 +71,15 @@ static bool step(void)
 	return card->ops->rest(card);
 }
 
+/* From the start, or since its wire was given up. */
+static bool polled(void)
+{
+	return card->wired[0] == 'p';
+}
+
 static uint64_t next_look(uint64_t now)
 {
-	uint64_t poll = now + us(polled ? POLL_US : POLL_MS * 1000ull);
+	uint64_t poll = now + us(polled() ? POLL_US : POLL_MS * 1000ull);
 
 	return poll < timers_due ? poll : timers_due;
 }
@@ -85,7 +90,8 @@ void ctlnet_poll(void)
 
 	if (now >= timers_due)
 		run_timers(now);
-	(void)step();
+	if (step()) /* what is left is not announced again */
+		__atomic_store_n(&due, 0, __ATOMIC_RELEASE);
 }
 
 void ctlnet_work(bool guest_runs)
@@ -136,12 +142,11 @@ void ctlnet_init(const struct handoff *h)
 		return;
 	}
 	card = d;
-	polled = d->wired[0] == 'p';
 	silent = true; /* while its interrupt was looked for */
 	log_info("net: control card %02x:%02x.%x, %s, %02x:%02x:%02x:%02x:%02x:%02x, interrupts "
 		 "by %s",
 		 d->bus, d->dev, d->fn, d->model, d->mac[0], d->mac[1], d->mac[2], d->mac[3],
-		 d->mac[4], d->mac[5], polled ? "none: polled" : d->wired);
+		 d->mac[4], d->mac[5], polled() ? "none: polled" : d->wired);
 	stack_init(d, &c);
 	if (h->syslog_ip)
 		syslog_init(h->syslog_ip, (uint16_t)h->syslog_port);

@@ -350,8 +350,6 @@ static bool e1000_rest(struct netdev *d)
 
 	if (d->failed)
 		return false;
-	if (e->irq.lost)
-		d->wired = "polled";
 	reg_write(e, E1000_IMS, WANTED);
 	flush(e);
 	return filled(e);
@@ -363,6 +361,8 @@ static void e1000_check(struct netdev *d)
 
 	if (d->failed)
 		return;
+	if (e->irq.lost)
+		d->wired = "polled";
 	if (reg_read(e, E1000_STATUS) == UINT32_MAX) {
 		failed(e, "has gone from the bus");
 		return;

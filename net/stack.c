@@ -84,6 +84,11 @@ static err_t netif_setup(struct netif *n)
 	return ERR_OK;
 }
 
+unsigned stack_prefix(uint32_t mask)
+{
+	return mask ? 32u - (unsigned)__builtin_ctz(mask) : 0;
+}
+
 static void address_changed(struct netif *n)
 {
 	static struct stack_status last;
@@ -94,7 +99,7 @@ static void address_changed(struct netif *n)
 	stack_status(&s);
 	if (s.ip && (s.ip != last.ip || s.mask != last.mask || s.gateway != last.gateway))
 		log_info("net: address %s/%d, gateway %s%s", stack_ip_text(s.ip, ip),
-			 32 - __builtin_ctz(s.mask),
+			 (int)stack_prefix(s.mask),
 			 s.gateway ? stack_ip_text(s.gateway, gateway) : "none",
 			 s.dhcp ? " (DHCP)" : "");
 	else if (!s.ip && last.ip)

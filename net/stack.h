@@ -36,6 +36,7 @@ struct stack_status {
 	uint32_t seconds; /* for which it is */
 };
 void stack_status(struct stack_status *s);
+unsigned stack_prefix(uint32_t mask); /* 0 for any mask that is none, which a server may give */
 
 #define STACK_IP_TEXT 16 /* "255.255.255.255" */
 const char *stack_ip_text(uint32_t ip, char text[STACK_IP_TEXT]);

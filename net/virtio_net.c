@@ -374,8 +374,6 @@ static bool virtio_rest(struct netdev *d)
 
 	if (d->failed)
 		return false;
-	if (v->irq.lost)
-		d->wired = "polled";
 	q->ring->avail.flags = 0;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return used_idx(q) != q->used;
@@ -417,6 +415,8 @@ static void virtio_check(struct netdev *d)
 
 	if (d->failed)
 		return;
+	if (v->irq.lost)
+		d->wired = "polled";
 	status = read8(v, DEVICE_STATUS);
 	if (status & DEVICE_NEEDS_RESET || !(status & DRIVER_OK)) {
 		failed(v, status == 0xff ? "has gone from the bus" : "asks for a reset");

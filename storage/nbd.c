@@ -102,9 +102,11 @@ static void enter(struct nbd *n, enum nbd_state s)
 static void disconnected(struct nbd *n)
 {
 	if (n->state == NBD_READY) {
-		n->away = n->now;
-		n->backoff = BACKOFF_FIRST_MS;
 		n->lost |= n->acked != n->stable;
+		if (n->proved) { /* a handshake alone is no sign of life */
+			n->away = n->now;
+			n->backoff = BACKOFF_FIRST_MS;
+		}
 	}
 	n->sending = n->receiving = NULL;
 	n->out_n = n->out_done = 0;
@@ -374,7 +376,7 @@ static void greeting(struct nbd *n)
 	n->out_n = (size_t)(put(n->out, flags & (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES), 4) -
 			    n->out);
 	n->dev.max_sectors = NBD_MAX_SECTORS;
-	n->flushes = false;
+	n->sized = false;
 	send_option(n, NBD_OPT_STRUCTURED_REPLY);
 }
 
@@ -389,7 +391,7 @@ static bool take_export(struct nbd *n, uint64_t bytes, unsigned flags)
 	else if (!n->options.read_only && !(flags & NBD_FLAG_SEND_FLUSH))
 		fail(n, "the server can't flush: use one that can");
 	n->dev.sectors = bytes / SECTOR_SIZE;
-	n->flushes = flags & NBD_FLAG_SEND_FLUSH;
+	n->sized = true;
 	return n->state != NBD_FAILED;
 }
 
@@ -413,9 +415,18 @@ static void take_info(struct nbd *n, size_t bytes)
 		drop(n, "the server breaks the protocol (information of a wrong length)");
 }
 
+static bool somebody_waits(const struct nbd *n)
+{
+	bool waits = n->first != NULL;
+
+	for (unsigned i = 0; i < NBD_SLOTS; i++)
+		waits |= n->slot[i].r != NULL;
+	return waits;
+}
+
 static void ready(struct nbd *n)
 {
-	if (!n->dev.sectors) {
+	if (!n->sized || !n->dev.sectors) {
 		drop(n, "the server breaks the protocol (no size)");
 		return;
 	}
@@ -423,7 +434,7 @@ static void ready(struct nbd *n)
 	n->was_ready = true;
 	n->trouble[0] = 0;
 	n->connects++;
-	n->backoff = BACKOFF_FIRST_MS;
+	n->proved = !somebody_waits(n);
 	n->resend = 0;
 	expect(n, REPLY_MAGIC, MAGIC_BYTES);
 	pump(n);
@@ -530,6 +541,7 @@ static void answered(struct nbd *n, struct nbd_slot *s)
 		n->stable = s->acked;
 	}
 	s->r = NULL;
+	n->proved = true;
 	expect(n, REPLY_MAGIC, MAGIC_BYTES);
 	finish(r, status);
 	if (n->state == NBD_READY && !n->out_n && !n->sending)

@@ -39,8 +39,8 @@ struct nbd_options {
 	const char *export; /* at most NBD_NAME_MAX bytes; not copied */
 	bool read_only;
 	uint32_t request_ms; /* unanswered for so long: the connection is broken */
-	uint32_t give_up_ms; /* without a connection for so long, requests fail with -ETIMEDOUT; 0:
-				never */
+	uint32_t give_up_ms; /* without a connection that answers for so long, requests fail with
+				-ETIMEDOUT; 0: never */
 };
 
 enum nbd_state { NBD_IDLE, NBD_CONNECTING, NBD_NEGOTIATING, NBD_READY, NBD_FAILED };
@@ -65,9 +65,10 @@ struct nbd {
 
 	/* private */
 	uint64_t now, since, retry_at; /* milliseconds; since: in this state */
-	uint64_t away;		       /* since when there is no connection */
+	uint64_t away;		       /* since when there is none that answers */
 	uint32_t backoff;
-	bool structured, flushes, was_ready, lost;
+	bool structured, sized, was_ready, lost;
+	bool proved;		/* nobody waits, or this connection has answered somebody */
 	uint64_t acked, stable; /* writes acknowledged, and of these flushed */
 	struct nbd_slot slot[NBD_SLOTS];
 	struct block_request *first, **last; /* not on the wire yet */
