@@ -1,4 +1,4 @@
-/* build: hv/machine.c hv/clock_unit.c hv/vcpu_unit.c hv/vcpu_section.c arch/x86_64/fpu_area.c vmx/check.c hv/msr.c hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/pit.c hv/hpet.c hv/pm.c hv/rtc.c hv/rtc_date.c hv/vuart.c hv/ports.c hv/pci.c hv/virtqueue.c hv/virtio.c hv/msix.c hv/vblk.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vclock.c timevirt/vtimer.c */
+/* build: hv/machine.c hv/clock_unit.c hv/vcpu_unit.c hv/vcpu_section.c arch/x86_64/fpu_area.c vmx/check.c hv/msr.c hv/vlapic.c hv/vlapic_timer.c hv/vlapic_ipi.c hv/vlapic_unit.c hv/ioapic.c hv/pic.c hv/irq.c hv/pit.c hv/hpet.c hv/pm.c hv/rtc.c hv/rtc_date.c hv/vuart.c hv/ports.c hv/pci.c hv/virtqueue.c hv/pass.c hv/pass_irq.c hv/virtio.c hv/msix.c hv/vblk.c hv/bus.c hv/unit.c hv/state.c storage/crc32c.c timevirt/vclock.c timevirt/vtimer.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Images of a whole node: what is saved in any state comes back to the byte, and each kind of
@@ -38,7 +38,7 @@ static char text[STATE_TEXT_MAX];
 
 static void live(void)
 {
-	switch (rnd() % 13) {
+	switch (rnd() % 14) {
 	case 0:
 		traffic_virtio(0x80000000);
 		break;
@@ -69,6 +69,10 @@ static void live(void)
 		whole_out_len = 0;
 		whole_out_room = (unsigned)rnd() % sizeof(whole_out);
 		(void)vuart_receive((uint8_t)rnd());
+		break;
+	case 11:
+		traffic_pass(0x80100000);
+		phys_interrupt((unsigned)rnd() % CARD_VECTORS);
 		break;
 	default:
 		rig_advance(node_now().v + rnd() % (2 * MEAN_STEP_NS));

@@ -49,6 +49,21 @@ static inline void traffic_virtio(uint64_t bar)
 	(void)bus_mmio_read((gpa_t){at}, size);
 }
 
+/* A card of test/unit/pass_rig.h at 00:02.0: its command, MSI-X table and I/O registers. */
+static inline void traffic_pass(uint64_t bar)
+{
+	unsigned size = 1u << take(1) % 4;
+	uint64_t at = bar + take(1) % 96 / size * size;
+
+	bus_mmio_write((gpa_t){ECAM_BASE + 0x1001c}, 4, bar);
+	bus_mmio_write((gpa_t){ECAM_BASE + 0x10018}, 4, 0x1000);
+	bus_mmio_write((gpa_t){ECAM_BASE + 0x10004}, 2, take(2) | 3);
+	bus_mmio_write((gpa_t){ECAM_BASE + 0x100a2}, 2, take(2));
+	bus_mmio_write((gpa_t){at}, size, take(size));
+	(void)bus_mmio_read((gpa_t){at}, size);
+	bus_io_write((uint16_t)(0x1000 + take(1) % 8), 4, (uint32_t)take(4));
+}
+
 /* HPET and the configuration space of PCI. */
 static inline void traffic_mmio(bool write)
 {

@@ -18,6 +18,7 @@
 #include "hv/vcpu_unit.h"
 #include "test/unit/card.h"
 #include "test/unit/lapic_rig.h"
+#include "test/unit/pass_rig.h"
 #include "test/unit/vcpu_states.h"
 #ifdef VCPU_STATES_SVM
 #include "svm/svm.h"
@@ -243,6 +244,8 @@ static const struct vcpu_ops whole_ops = {
 	.save = whole_save,
 	.load = whole_load,
 	.scramble = whole_scramble,
+	.map_device = pass_rig_map,
+	.unmap_device = pass_rig_unmap,
 };
 const struct vcpu_ops *vcpu_ops = &whole_ops;
 
@@ -307,6 +310,7 @@ static void whole_board_devices(void)
 	pci_root_init(&whole_map);
 	assert(pci_add(&card) == 0);
 	vblk_init(65536, RIG_CPUS);
+	pass_rig_add(true);
 }
 
 /* Once: everything as after power-on, with the vCPUs captured. */
