@@ -302,7 +302,8 @@ static void show_msix(struct pass *p)
 	    p->n_vectors > PASS_VECTORS_MAX ||
 	    p->msix_table + p->n_vectors * MSIX_ENTRY_BYTES > b->size || p->msix_pba + 8 > b->size)
 		goto hidden;
-	p->table = mmio_map((hpa_t){b->base + p->msix_table}, p->n_vectors * MSIX_ENTRY_BYTES);
+	p->table =
+		mmio_map((hpa_t){b->base + p->msix_table}, (size_t)p->n_vectors * MSIX_ENTRY_BYTES);
 	if (!p->table)
 		goto hidden;
 	p->msix = at;

@@ -115,7 +115,6 @@ struct host_bar host_pci_bar(struct host_pci p, unsigned n)
 	uint32_t command = host_pci_get(p, COMMAND, 2), low = host_pci_get(p, at, 4), high = 0;
 	struct host_bar b = {.io = low & BAR_IO};
 	bool wide = !b.io && (low & BAR_TYPE) == BAR_64;
-	uint64_t ones = b.io ? 0xffffffff00000000 | 3 : 0xffffffff00000000 | 15;
 
 	host_pci_command(p, (uint16_t)(command & ~COMMAND_DECODE));
 	host_pci_set(p, at, 4, UINT32_MAX);
@@ -124,9 +123,8 @@ struct host_bar host_pci_bar(struct host_pci p, unsigned n)
 	if (wide) {
 		high = host_pci_get(p, at + 4, 4);
 		host_pci_set(p, at + 4, 4, UINT32_MAX);
-		ones = (uint64_t)host_pci_get(p, at + 4, 4) << 32;
+		b.size = (b.size & ~15ull) | (uint64_t)host_pci_get(p, at + 4, 4) << 32;
 		host_pci_set(p, at + 4, 4, high);
-		b.size = (b.size & ~15ull) | ones;
 	} else if (b.size) {
 		b.size = (b.size | 0xffffffff00000000) & (b.io ? ~3ull : ~15ull);
 		if (b.io && !(b.size & 0xffff0000)) /* the upper half need not be decoded */
