@@ -55,6 +55,18 @@ int npt_map_rom(uint64_t root, const struct npt_format *f, const struct npt_allo
 	return -ENOTSUP;
 }
 
+int npt_map_page(uint64_t root_hpa, uint64_t gpa, uint64_t hpa, uint8_t type,
+		 const struct npt_format *f, const struct npt_alloc *a)
+{
+	(void)root_hpa, (void)gpa, (void)hpa, (void)type, (void)f, (void)a;
+	return -ENOTSUP;
+}
+
+void npt_unmap_page(uint64_t root_hpa, uint64_t gpa, const struct npt_alloc *a)
+{
+	(void)root_hpa, (void)gpa, (void)a;
+}
+
 void *pages_alloc(size_t count)
 {
 	return calloc(count, PAGE_SIZE);
