@@ -51,9 +51,9 @@ void extents_free(struct extents *m)
 	free(m);
 }
 
-bool extents_room(const struct extents *m)
+bool extents_room(const struct extents *m, unsigned puts)
 {
-	return m->used + NODES_PER_PUT <= m->n;
+	return m->used + (size_t)puts * NODES_PER_PUT <= m->n;
 }
 
 size_t extents_count(const struct extents *m)

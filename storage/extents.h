@@ -36,7 +36,7 @@ struct extents;
 
 struct extents *extents_create(size_t bytes); /* NULL: no memory */
 void extents_free(struct extents *m);
-bool extents_room(const struct extents *m);
+bool extents_room(const struct extents *m, unsigned puts);
 size_t extents_count(const struct extents *m);
 
 /* `replaced` is called for each piece of data (not zeros) that this hides; may be NULL. */

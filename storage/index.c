@@ -409,5 +409,6 @@ int index_merge(struct store *s, bool all)
 	for (unsigned i = first; i < first + n; i++)
 		run_put(s, v->run[i]);
 	view_replace_runs(v, first, n, r);
+	fiber_queue_wake(&s->memtable_wait);
 	return 0;
 }

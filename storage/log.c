@@ -302,7 +302,7 @@ static uint64_t append_piece(struct store *s, const struct extent *where,
 
 static bool tail_full(const struct store *s)
 {
-	return !extents_room(s->open.mem[0]->map) || s->log.tail_sectors > TAIL_SECTORS_MAX;
+	return !extents_room(s->open.mem[0]->map, 1) || s->log.tail_sectors > TAIL_SECTORS_MAX;
 }
 
 static int append_all(struct store *s, const struct extent *where, const struct block_vec *vec,

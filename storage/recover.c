@@ -8,17 +8,20 @@
 #include "storage/dev.h"
 #include "storage/store_internal.h"
 
-#define SUPER_SECTORS	     16u /* both copies, a page each */
-#define SUPER_BYTES	     ((size_t)SUPER_SECTORS * SECTOR_SIZE)
-#define SEGMENT_SECTORS_MIN  2048u
-#define SEGMENT_SECTORS_GOOD (2u * SEGMENT_SECTORS_MIN)
-#define SEGMENTS_GOOD	     256u
-#define SEGMENTS_MAX	     65536u
-#define SEGMENTS_MIN	     24u
-#define CACHE_DEFAULT	     (16u << 20)
-#define MEMTABLE_DEFAULT     (2u << 20)
-#define SAMPLE_BYTES	     4096u
-#define FIRST_DELTA	     1u
+#define SUPER_SECTORS	      16u /* both copies, a page each */
+#define SUPER_BYTES	      ((size_t)SUPER_SECTORS * SECTOR_SIZE)
+#define SEGMENT_SECTORS_LEAST 256u /* that can be asked for */
+#define SEGMENT_SECTORS_MIN   2048u
+#define SEGMENT_SECTORS_GOOD  (2u * SEGMENT_SECTORS_MIN)
+#define SEGMENTS_GOOD	      256u
+#define SEGMENTS_MAX	      65536u
+#define SEGMENTS_MIN	      24u
+#define CACHE_DEFAULT	      (16u << 20)
+#define MEMTABLE_DEFAULT      (2u << 20)
+#define MEMTABLE_MIN	      4096u		/* holds a record's extents */
+#define OWNER_TAIL	      (OWNER_INDEX - 1) /* while the tail is replayed: it goes on there */
+#define SAMPLE_BYTES	      4096u
+#define FIRST_DELTA	      1u
 
 /* --- the golden image's identity --- */
 
@@ -99,7 +102,7 @@ int store_format(struct blockdev *dev, struct blockdev *golden, const struct sto
 	uint32_t size = segment_size(dev, o);
 	int err = b ? look_for_others(dev, force) : -ENOMEM;
 
-	if (!err && (size < 256 || (size & (size - 1)) ||
+	if (!err && (size < SEGMENT_SECTORS_LEAST || (size & (size - 1)) ||
 		     dev->sectors < SUPER_SECTORS + (uint64_t)size * SEGMENTS_MIN))
 		err = -EINVAL;
 	if (!err)
@@ -133,23 +136,123 @@ struct replay {
 	struct log_position at;
 	uint64_t epoch;
 	char *buf; /* a segment's worth is enough for any payload */
+	bool claimed;
 };
 
-/* The record's extents, into the memtable. */
-static int replay_writes(struct store *s, const struct record *r, uint64_t data)
+static bool plausible(const struct store *s, const struct record *r, uint32_t room)
 {
+	uint64_t sectors = 0;
+
+	if (r->type == RECORD_NEXT)
+		return !r->payload_sectors && r->next_segment < s->super.segments;
+	if (r->payload_sectors >= room) /* a sector is left for RECORD_NEXT */
+		return false;
+	if (r->type == RECORD_SEAL)
+		return !r->payload_sectors && r->seal.name[0] && !r->seal.name[STORE_NAME_MAX];
+	if (r->type != RECORD_WRITES || r->n > RECORD_EXTENTS_MAX)
+		return false;
+	for (unsigned i = 0; i < r->n; i++) {
+		sectors += r->extent[i].zero ? 0 : r->extent[i].len;
+		if (!r->extent[i].len || r->extent[i].start > s->super.golden_sectors ||
+		    r->extent[i].len > s->super.golden_sectors - r->extent[i].start)
+			return false;
+	}
+	return sectors == r->payload_sectors;
+}
+
+/* 1: the record at p->at, whose data may be torn; 0: the log ends here. */
+static int read_header(struct store *s, const struct replay *p, struct record *r)
+{
+	uint32_t room = s->super.segment_sectors - p->at.offset;
+	int err = dev_read(s->dev, segment_sector(s, p->at.segment) + p->at.offset, r, sizeof(*r));
+
+	if (err)
+		return err;
+	return record_valid(s, r, p->at.sequence) && r->epoch >= p->epoch &&
+	       r->epoch <= s->super.epoch && plausible(s, r, room - 1);
+}
+
+static void step_over(struct replay *p, const struct record *r)
+{
+	p->epoch = r->epoch;
+	p->at.sequence++;
+	p->at.offset += 1 + r->payload_sectors;
+	if (r->type == RECORD_NEXT)
+		p->at = (struct log_position){r->next_segment, 0, p->at.sequence};
+}
+
+/* The index must not be written where the rest of the tail lies. */
+static int claim_tail(struct store *s, struct replay *p)
+{
+	struct replay ahead = *p;
+	struct record *r = malloc(sizeof(*r));
+	int more = r ? 1 : -ENOMEM;
+
+	while (more > 0 && (more = read_header(s, &ahead, r)) > 0) {
+		step_over(&ahead, r);
+		if (r->type != RECORD_NEXT)
+			continue;
+		if (s->segments[r->next_segment].owner != OWNER_FREE)
+			break; /* the replay will see that, too, if it comes so far */
+		s->segments[r->next_segment].owner = OWNER_TAIL;
+		s->free_segments--;
+	}
+	free(r);
+	p->claimed = true;
+	return more < 0 ? more : 0;
+}
+
+/* What lies behind the torn end. */
+static void unclaim_rest(struct store *s)
+{
+	for (uint32_t i = 0; i < s->super.segments; i++)
+		if (s->segments[i].owner == OWNER_TAIL) {
+			s->segments[i].owner = OWNER_FREE;
+			s->free_segments++;
+		}
+}
+
+/* Memtables become runs, so that there is room for one more, or for one more run. */
+static int replay_flush(struct store *s, struct replay *p)
+{
+	int err = p->claimed ? 0 : claim_tail(s, p);
+
+	if (err)
+		return err;
+	return s->open.n_mem > 1 ? index_flush_memtables(s) : index_merge(s, true);
+}
+
+/* A memtable holds whole records: the next one begins with the one at p->at. */
+static int replay_switch(struct store *s, struct replay *p)
+{
+	struct memtable *m;
+	int err = s->open.n_mem == MEMTABLES_MAX ? replay_flush(s, p) : 0;
+
+	if (err)
+		return err;
+	m = memtable_new(s, p->at);
+	if (!m)
+		return -ENOMEM;
+	view_push_memtable(&s->open, m);
+	s->log.tail_sectors = 0;
+	return 0;
+}
+
+/* The record's extents, into the memtable. */
+static int replay_writes(struct store *s, struct replay *p, const struct record *r)
+{
+	uint64_t data = segment_sector(s, p->at.segment) + p->at.offset + 1;
+
+	if (!extents_room(s->open.mem[0]->map, r->n)) {
+		int err = replay_switch(s, p);
+
+		if (err)
+			return err;
+	}
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct record_extent *x = &r->extent[i];
 		struct extent e = {x->start, x->len, x->zero ? EXTENT_ZERO : data};
 
-		if (!extents_room(s->open.mem[0]->map)) {
-			int err = memtable_switch(s);
-
-			if (err == 1 || (!err && s->open.n_mem == MEMTABLES_MAX))
-				err = index_flush_memtables(s);
-			if (err < 0)
-				return err;
-		}
 		log_remember(s, &e);
 		if (!x->zero)
 			data += x->len;
@@ -157,81 +260,59 @@ static int replay_writes(struct store *s, const struct record *r, uint64_t data)
 	return 0;
 }
 
-static bool plausible(const struct store *s, const struct record *r, uint32_t room)
+static int replay_seal(struct store *s, struct replay *p, const struct record *r)
 {
-	uint64_t sectors = 0;
+	struct log_position next = p->at;
+	int err = tree_may_seal(s, r->seal.name, r->seal.next_delta) ? 0 : -EUCLEAN;
 
-	if (r->type == RECORD_NEXT)
-		return r->next_segment < s->super.segments;
-	if (r->type == RECORD_SEAL)
-		return !r->seal.name[STORE_NAME_MAX];
-	if (r->type != RECORD_WRITES || r->n > RECORD_EXTENTS_MAX || r->payload_sectors > room)
-		return false;
-	for (unsigned i = 0; i < r->n; i++) {
-		sectors += r->extent[i].zero ? 0 : r->extent[i].len;
-		if (r->extent[i].start > s->super.golden_sectors ||
-		    r->extent[i].len > s->super.golden_sectors - r->extent[i].start)
-			return false;
-	}
-	return sectors == r->payload_sectors;
+	while (!err && view_full(&s->open))
+		err = replay_flush(s, p);
+	if (err)
+		return err;
+	next.offset++;
+	next.sequence++;
+	s->log.leave_segment = true;
+	return tree_sealed(s, r->seal.name, r->seal.next_delta, next);
 }
 
-static int replay_next(struct store *s, struct replay *p, const struct record *r)
+static int replay_next(struct store *s, const struct record *r)
 {
 	struct segment *g = &s->segments[r->next_segment];
 
-	if (g->owner != OWNER_FREE)
+	if (g->owner != OWNER_FREE && g->owner != OWNER_TAIL)
 		return -EUCLEAN;
+	if (g->owner == OWNER_FREE)
+		s->free_segments--;
 	*g = (struct segment){.owner = s->open_delta, .first = r->sequence + 1};
-	s->free_segments--;
-	p->at.segment = r->next_segment;
-	p->at.offset = 0;
 	s->log.leave_segment = false;
 	return 0;
 }
 
 static int replay_record(struct store *s, struct replay *p, const struct record *r)
 {
-	uint64_t here = segment_sector(s, p->at.segment) + p->at.offset;
 	int err;
 
-	p->at.sequence++;
-	p->at.offset += 1 + r->payload_sectors;
+	if (r->type == RECORD_WRITES)
+		err = replay_writes(s, p, r);
+	else
+		err = r->type == RECORD_SEAL ? replay_seal(s, p, r) : replay_next(s, r);
 	s->log.tail_sectors += 1 + r->payload_sectors;
-	switch (r->type) {
-	case RECORD_WRITES:
-		return replay_writes(s, r, here + 1);
-	case RECORD_SEAL:
-		s->log.segment = p->at.segment;
-		err = tree_sealed(s, r->seal.name, r->seal.next_delta, p->at);
-		s->log.leave_segment = true;
-		return err;
-	default:
-		return replay_next(s, p, r);
-	}
+	step_over(p, r);
+	return err;
 }
 
 /* 1: a record; 0: the log ends here. */
 static int read_record(struct store *s, struct replay *p, struct record *r)
 {
-	uint64_t here = segment_sector(s, p->at.segment) + p->at.offset;
-	uint32_t room = s->super.segment_sectors - p->at.offset;
-	int err;
+	uint64_t data = segment_sector(s, p->at.segment) + p->at.offset + 1;
+	size_t bytes;
+	int more = read_header(s, p, r), err;
 
-	if (room == 0)
-		return 0;
-	err = dev_read(s->dev, here, r, sizeof(*r));
-	if (err)
-		return err;
-	if (!record_valid(s, r, p->at.sequence) || r->epoch < p->epoch ||
-	    r->epoch > s->super.epoch || !plausible(s, r, room - 1))
-		return 0;
-	if (r->type != RECORD_WRITES || !r->payload_sectors)
-		return 1;
-	err = dev_read(s->dev, here + 1, p->buf, (size_t)r->payload_sectors * SECTOR_SIZE);
-	if (err)
-		return err;
-	return crc32c(0, p->buf, (size_t)r->payload_sectors * SECTOR_SIZE) == r->payload_crc;
+	if (more <= 0 || !r->payload_sectors)
+		return more;
+	bytes = (size_t)r->payload_sectors * SECTOR_SIZE;
+	err = dev_read(s->dev, data, p->buf, bytes);
+	return err ? err : crc32c(0, p->buf, bytes) == r->payload_crc;
 }
 
 static int replay_all(struct store *s)
@@ -249,9 +330,9 @@ static int replay_all(struct store *s)
 			err = more;
 		if (more <= 0)
 			break;
-		p.epoch = r->epoch;
 		err = replay_record(s, &p, r);
 	}
+	unclaim_rest(s);
 	free(p.buf);
 	free(r);
 	if (!err)
@@ -306,10 +387,11 @@ static int check_super(struct store *s, char *why, size_t size)
 		return -EUCLEAN;
 	}
 	if (!b->segment_sectors || (b->segment_sectors & (b->segment_sectors - 1)) ||
-	    b->segments < SEGMENTS_MIN || b->first_segment < SUPER_SECTORS ||
+	    b->segment_sectors < SEGMENT_SECTORS_LEAST || b->segments < SEGMENTS_MIN ||
+	    b->segments > SEGMENTS_MAX || b->first_segment < SUPER_SECTORS ||
 	    (b->sectors - b->first_segment) / b->segment_sectors < b->segments ||
 	    b->first_segment > b->sectors || b->replay.segment >= b->segments ||
-	    b->replay.offset > b->segment_sectors) {
+	    b->replay.offset >= b->segment_sectors || b->golden_sectors > INT64_MAX / SECTOR_SIZE) {
 		fmt(why, size, "the superblock contradicts itself: restore the store from a copy");
 		return -EUCLEAN;
 	}
@@ -442,6 +524,8 @@ int store_open(struct blockdev *dev, struct blockdev *golden, const struct store
 		s->options.cache_bytes = CACHE_DEFAULT;
 	if (!s->options.memtable_bytes)
 		s->options.memtable_bytes = MEMTABLE_DEFAULT;
+	if (s->options.memtable_bytes < MEMTABLE_MIN)
+		s->options.memtable_bytes = MEMTABLE_MIN;
 	s->dev = dev;
 	s->golden = golden;
 	err = recover(s, why, why_size);

@@ -75,7 +75,8 @@ _Static_assert(sizeof(struct record) == SECTOR_SIZE, "one sector");
 /* --- segments --- */
 #define OWNER_FREE  0u
 #define OWNER_INDEX UINT32_MAX
-/* all others: the delta whose log it holds */
+#define DELTA_LIMIT (1u << 31)
+/* below it: the delta whose log it holds */
 
 /* --- the manifest: a struct manifest, then runs with their places, points, stretches of segments;
  * on the device in pieces of a page, each with a header, anywhere in index segments --- */

@@ -151,6 +151,8 @@ struct memtable *memtable_new(struct store *s, struct log_position start);
 void memtable_put(struct memtable *m);
 /* The active one is closed. 1: there were too many; it has waited, look again. */
 int memtable_switch(struct store *s);
+/* No seal now: its point's memtables would become more runs than a view holds. */
+bool view_full(const struct view *v);
 void view_push_memtable(struct view *v, struct memtable *m); /* takes the reference */
 void view_push_run(struct view *v, struct run *r);
 void view_replace_runs(struct view *v, unsigned first, unsigned n,
@@ -175,6 +177,8 @@ bool super_valid(const struct superblock *b);
 int super_write(struct store *s);
 
 /* --- tree.c --- */
+/* A seal of the log: no such name yet, and a number that is not in use. */
+bool tree_may_seal(const struct store *s, const char *name, uint32_t next_delta);
 /* The open delta becomes a point; the next one's log begins at `next`. Never waits. */
 int tree_sealed(struct store *s, const char *name, uint32_t next_delta, struct log_position next);
 

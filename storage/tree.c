@@ -34,6 +34,12 @@ static void add_point(struct store *s, struct point *p)
 
 /* --- sealing --- */
 
+bool tree_may_seal(const struct store *s, const char *name, uint32_t next_delta)
+{
+	return !find_point(s, name) && count_points(s) < POINTS_MAX &&
+	       next_delta >= s->next_delta && next_delta < DELTA_LIMIT;
+}
+
 int tree_sealed(struct store *s, const char *name, uint32_t next_delta, struct log_position next)
 {
 	struct point *p = calloc(1, sizeof(*p));
@@ -76,9 +82,9 @@ int store_seal(struct store *s, const char *name)
 	for (;;) { /* both at once, without waiting in between */
 		if (find_point(s, name))
 			return -EEXIST;
-		if (count_points(s) == POINTS_MAX)
+		if (count_points(s) == POINTS_MAX || s->next_delta >= DELTA_LIMIT)
 			return -ENOSPC;
-		if (s->open.n_mem == MEMTABLES_MAX) {
+		if (view_full(&s->open)) {
 			fiber_queue_wake(&s->work_wait);
 			fiber_queue_wait(&s->memtable_wait);
 			continue;

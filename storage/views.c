@@ -90,6 +90,11 @@ void memtable_put(struct memtable *m)
 	free(m);
 }
 
+bool view_full(const struct view *v)
+{
+	return v->n_mem == MEMTABLES_MAX || v->n_runs + v->n_mem > RUNS_PER_VIEW;
+}
+
 void view_push_memtable(struct view *v, struct memtable *m)
 {
 	for (unsigned i = v->n_mem++; i > 0; i--)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A store on a device in memory that can lose power: what was written since the last flush is then
- * kept or lost sector by sector, at random. Everything runs in fibers of one scheduler.
+ * kept, lost or torn, sector by sector, at random. Everything runs in fibers of one scheduler.
  */
 #pragma once
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "storage/blockdev.h"
@@ -42,8 +43,15 @@ static inline uint64_t rig_below(uint64_t n)
 
 static void ram_transfer(struct ram_dev *d, struct block_request *r)
 {
-	uint64_t sector = r->sector;
+	uint64_t sector = r->sector, n = 0;
 
+	for (unsigned v = 0; v < r->n_vec; v++)
+		n += r->vec[v].bytes / SECTOR_SIZE;
+	if (sector > d->dev.sectors || n > d->dev.sectors - sector) {
+		(void)fprintf(stderr, "outside of the device: sector %llu\n",
+			      (unsigned long long)sector);
+		abort();
+	}
 	for (unsigned v = 0; v < r->n_vec; v++) {
 		for (size_t at = 0; at < r->vec[v].bytes; at += SECTOR_SIZE, sector++) {
 			char *mem = (char *)r->vec[v].base + at;
@@ -133,12 +141,14 @@ static inline void ram_free(struct ram_dev *d)
 	free(d->dirty);
 }
 
-/* The power was off: of what was not flushed, each sector may be there or not. */
+/* The power was off: of what was not flushed, each sector may be there, or its first words, or
+ * nothing of it. */
 static inline void ram_power_on(struct ram_dev *d)
 {
 	for (uint64_t i = 0; i < d->dev.sectors; i++) {
-		if (d->dirty[i] && rig_below(2))
-			memcpy(d->stable + i * SECTOR_SIZE, d->data + i * SECTOR_SIZE, SECTOR_SIZE);
+		if (d->dirty[i] && rig_below(3))
+			memcpy(d->stable + i * SECTOR_SIZE, d->data + i * SECTOR_SIZE,
+			       rig_below(2) ? SECTOR_SIZE : rig_below(SECTOR_SIZE / 8) * 8);
 		d->dirty[i] = 0;
 	}
 	memcpy(d->data, d->stable, d->dev.sectors * SECTOR_SIZE);

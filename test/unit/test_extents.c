@@ -66,7 +66,7 @@ static void random_puts(void)
 			extents_free(m);
 			m = extents_create(1 << 20);
 		}
-		CHECK(extents_room(m));
+		CHECK(extents_room(m, 1));
 		extents_put(m, &e, replaced, NULL);
 		for (uint64_t s = e.start; s < extent_end(&e); s++) {
 			if (model[s] != ABSENT && model[s] != EXTENT_ZERO)
@@ -106,11 +106,11 @@ static void fills_up(void)
 	struct extents *m = extents_create(4096);
 	uint64_t n = 0;
 
-	while (extents_room(m))
+	while (extents_room(m, 1))
 		extents_put(m, &(struct extent){n++ * 2, 1, 1}, NULL, NULL);
 	CHECK(n > 30 && n < 4096 / 40);
 	extents_put(m, &(struct extent){0, 1000, EXTENT_ZERO}, NULL, NULL);
-	CHECK(extents_room(m));
+	CHECK(extents_room(m, 1));
 	CHECK_EQ(extents_count(m), 1);
 	extents_free(m);
 }
