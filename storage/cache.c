@@ -19,6 +19,7 @@ struct frame {
 
 struct page_cache {
 	struct blockdev *dev;
+	struct page_area area;
 	char *memory;
 	struct frame *frames, **buckets;
 	size_t n, hand, n_buckets; /* n_buckets: power of two */
@@ -30,13 +31,14 @@ static struct frame **bucket(struct page_cache *c, uint64_t addr)
 			   (c->n_buckets - 1)];
 }
 
-struct page_cache *cache_create(struct blockdev *d, size_t bytes)
+struct page_cache *cache_create(struct blockdev *d, size_t bytes, const struct page_area *area)
 {
 	struct page_cache *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return NULL;
 	c->dev = d;
+	c->area = *area;
 	c->n = bytes / PAGE_BYTES;
 	for (c->n_buckets = 1; c->n_buckets < c->n;)
 		c->n_buckets *= 2;
@@ -116,7 +118,7 @@ static int load(struct page_cache *c, struct frame *f, uint64_t addr)
 	f->stale = false;
 	err = dev_read(c->dev, addr, f->page, PAGE_BYTES);
 	f->loading = false;
-	if (!err && !page_valid(f->page, addr))
+	if (!err && (!page_valid(f->page, addr) || !page_sound(f->page, &c->area)))
 		err = -EUCLEAN;
 	if (err || f->stale) {
 		unlink_frame(c, f);
@@ -144,6 +146,8 @@ int cache_get(struct page_cache *c, uint64_t addr, const struct page **p)
 	struct frame *f;
 	int err;
 
+	if (!page_in(&c->area, addr))
+		return -EUCLEAN;
 	while ((err = get_once(c, addr, &f)) == -EAGAIN)
 		fiber_yield(); /* somebody loads it, or all frames are pinned for a moment */
 	if (err)

@@ -10,11 +10,13 @@
 
 struct page_cache;
 struct page;
+struct page_area;
 
-struct page_cache *cache_create(struct blockdev *d, size_t bytes); /* NULL: no memory */
+/* NULL: no memory. */
+struct page_cache *cache_create(struct blockdev *d, size_t bytes, const struct page_area *area);
 void cache_free(struct page_cache *c);
-/* The page at that store sector, whose checksum is right; it stays until cache_put. -EIO and the
- * like; -EUCLEAN: what lies there is not that page. */
+/* The page at that store sector, whose checksum is right and that leads nowhere outside of the
+ * area; it stays until cache_put. -EIO and the like; -EUCLEAN: what lies there is not that page. */
 int cache_get(struct page_cache *c, uint64_t addr, const struct page **p);
 void cache_put(struct page_cache *c, const struct page *p);
 /* The place is about to be written anew. */

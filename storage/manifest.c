@@ -270,6 +270,13 @@ int checkpoint(struct store *s)
 
 /* --- reading it --- */
 
+static bool page_place(const struct store *s, uint64_t addr)
+{
+	const struct page_area area = page_area(s);
+
+	return page_in(&area, addr);
+}
+
 static int read_pieces(struct store *s, char *data, size_t bytes)
 {
 	struct manifest_piece *page = malloc(PAGE_BYTES);
@@ -277,12 +284,15 @@ static int read_pieces(struct store *s, char *data, size_t bytes)
 	size_t n = (bytes + PIECE_BYTES - 1) / PIECE_BYTES, done = 0;
 	int err = page ? 0 : -ENOMEM;
 
+	if (bytes / SECTOR_SIZE > (uint64_t)s->super.segments * s->super.segment_sectors) {
+		free(page);
+		return -EUCLEAN;
+	}
 	s->manifest_pages = malloc(n * sizeof(uint64_t));
 	if (!s->manifest_pages)
 		err = -ENOMEM;
 	while (!err && done < bytes) {
-		if (addr < s->super.first_segment || addr > s->super.sectors - PAGE_SECTORS ||
-		    s->n_manifest_pages == n) {
+		if (!page_place(s, addr) || s->n_manifest_pages == n) {
 			err = -EUCLEAN;
 			break;
 		}
@@ -356,7 +366,7 @@ static int take_run(struct store *s, struct parser *p)
 	for (uint32_t i = 0; i < r->n_places; i++)
 		if (r->places[i].segment >= s->super.segments)
 			return -EUCLEAN;
-	return 0;
+	return r->id < s->next_run && page_place(s, r->root) ? 0 : -EUCLEAN;
 }
 
 static int take_view(struct store *s, struct view *v, const uint64_t *ids, uint32_t n)
@@ -374,6 +384,27 @@ static int take_view(struct store *s, struct view *v, const uint64_t *ids, uint3
 	return 0;
 }
 
+static const struct point *find_delta(const struct store *s, uint32_t delta)
+{
+	const struct point *p = s->points;
+
+	while (p && p->delta != delta)
+		p = p->next;
+	return p;
+}
+
+/* A point comes behind its parent, so that there are no circles. */
+static bool point_sound(const struct store *s, const struct manifest_point *m)
+{
+	if (!m->name[0] || m->name[STORE_NAME_MAX] || !m->delta || m->delta >= s->next_delta ||
+	    m->delta == s->open_delta || (m->parent && !find_delta(s, m->parent)))
+		return false;
+	for (const struct point *p = s->points; p; p = p->next)
+		if (p->delta == m->delta || strcmp(p->name, m->name) == 0)
+			return false;
+	return true;
+}
+
 static int take_point(struct store *s, struct parser *p)
 {
 	const void *at = take(p, sizeof(struct manifest_point));
@@ -383,7 +414,7 @@ static int take_point(struct store *s, struct parser *p)
 	if (!at)
 		return -EUCLEAN;
 	memcpy(&m, at, sizeof(m));
-	if (m.name[STORE_NAME_MAX])
+	if (!point_sound(s, &m))
 		return -EUCLEAN;
 	x = calloc(1, sizeof(*x));
 	if (!x)
@@ -405,13 +436,33 @@ static int take_segments(struct store *s, struct parser *p)
 	if (!at)
 		return -EUCLEAN;
 	memcpy(&m, at, sizeof(m));
-	if (m.first > s->super.segments || m.count > s->super.segments - m.first)
+	if (m.first > s->super.segments || m.count > s->super.segments - m.first ||
+	    m.owner == OWNER_FREE || (m.owner != OWNER_INDEX && m.owner >= s->next_delta))
 		return -EUCLEAN;
 	for (uint32_t i = m.first; i < m.first + m.count; i++) {
+		if (s->segments[i].owner != OWNER_FREE) /* two say so */
+			return -EUCLEAN;
 		s->segments[i] = (struct segment){.owner = m.owner, .live = m.live};
 		s->free_segments--;
 	}
 	return 0;
+}
+
+/* All pages of runs lie in segments of the index, which know of them. */
+static int count_index_pages(struct store *s)
+{
+	uint64_t *pages = calloc(s->super.segments, sizeof(*pages));
+	int err = pages ? 0 : -ENOMEM;
+
+	for (const struct run *r = s->runs; r && !err; r = r->next)
+		for (uint32_t i = 0; i < r->n_places; i++)
+			pages[r->places[i].segment] += r->places[i].pages;
+	for (uint32_t i = 0; i < s->super.segments && !err; i++)
+		if (pages[i] &&
+		    (s->segments[i].owner != OWNER_INDEX || pages[i] > s->segments[i].live))
+			err = -EUCLEAN;
+	free(pages);
+	return err;
 }
 
 static int parse(struct store *s, const char *data, size_t bytes)
@@ -424,7 +475,8 @@ static int parse(struct store *s, const char *data, size_t bytes)
 	if (!at)
 		return -EUCLEAN;
 	memcpy(&m, at, sizeof(m));
-	if (m.magic != MANIFEST_MAGIC || m.bytes != bytes || m.n_points > POINTS_MAX)
+	if (m.magic != MANIFEST_MAGIC || m.bytes != bytes || m.n_points > POINTS_MAX ||
+	    !m.open_delta || m.open_delta >= m.next_delta || m.next_delta > DELTA_LIMIT)
 		return -EUCLEAN;
 	s->open_delta = m.open_delta;
 	s->open_parent = m.open_parent;
@@ -436,7 +488,11 @@ static int parse(struct store *s, const char *data, size_t bytes)
 		err = take_point(s, &p);
 	for (uint32_t i = 0; i < m.n_segments && !err; i++)
 		err = take_segments(s, &p);
-	return err ? err : take_view(s, &s->open, m.open_run, m.open_runs);
+	if (!err && m.open_parent && !find_delta(s, m.open_parent))
+		err = -EUCLEAN;
+	if (!err)
+		err = take_view(s, &s->open, m.open_run, m.open_runs);
+	return err ? err : count_index_pages(s);
 }
 
 int manifest_load(struct store *s)
@@ -458,6 +514,8 @@ int manifest_load(struct store *s)
 
 		if (g->owner == OWNER_FREE)
 			s->free_segments--;
+		else if (g->owner != OWNER_INDEX)
+			return -EUCLEAN;
 		g->owner = OWNER_INDEX;
 		g->live++;
 	}

@@ -34,5 +34,15 @@ struct page {
 };
 _Static_assert(sizeof(struct page) <= PAGE_BYTES, "a page");
 
+/* Where pages and data may lie, and how large the disk is that they are about. */
+struct page_area {
+	uint64_t first_segment, sectors; /* of the segments, in the store */
+	uint32_t segment_sectors;
+	uint64_t disk_sectors;
+};
+
 void page_seal(struct page *p); /* computes crc; the page has PAGE_BYTES */
 bool page_valid(const struct page *p, uint64_t addr);
+bool page_in(const struct page_area *a, uint64_t addr); /* a page may lie there */
+/* Of a valid page: in order, and nothing leads out of the store or of the disk. */
+bool page_sound(const struct page *p, const struct page_area *a);

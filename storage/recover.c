@@ -428,10 +428,11 @@ static int check_golden(struct store *s, char *why, size_t size)
 
 static int set_up(struct store *s)
 {
+	const struct page_area area = page_area(s);
 	struct memtable *m;
 
 	s->segments = calloc(s->super.segments, sizeof(*s->segments));
-	s->cache = cache_create(s->dev, s->options.cache_bytes);
+	s->cache = cache_create(s->dev, s->options.cache_bytes, &area);
 	s->free_segments = s->super.segments;
 	s->index_segment = NO_SEGMENT;
 	if (!s->segments || !s->cache || log_init(s) != 0)

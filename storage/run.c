@@ -270,6 +270,9 @@ int run_cursor_next(struct run_cursor *c, struct extent *e)
 	if (!c->leaf)
 		return -ENOENT;
 	get_extent(c->leaf, c->i++, e);
+	if (e->start < c->from)
+		return -EUCLEAN;
+	c->from = extent_end(e);
 	return 0;
 }
 

@@ -57,8 +57,10 @@ struct run_cursor {
 	const struct page *leaf; /* held */
 	unsigned i;
 	uint64_t bound; /* start of the next leaf, UINT64_MAX: none */
+	uint64_t from;	/* where the extent before it ended */
 };
 int run_cursor_begin(struct run_cursor *c, const struct run *r, struct page_cache *cache,
 		     uint64_t sector);
-int run_cursor_next(struct run_cursor *c, struct extent *e); /* -ENOENT: the end */
+/* -ENOENT: the end; -EUCLEAN: a leaf is not where its parent says. */
+int run_cursor_next(struct run_cursor *c, struct extent *e);
 void run_cursor_end(struct run_cursor *c);

@@ -8,6 +8,14 @@ uint64_t segment_sector(const struct store *s, uint32_t segment)
 	return s->super.first_segment + (uint64_t)segment * s->super.segment_sectors;
 }
 
+struct page_area page_area(const struct store *s)
+{
+	const struct superblock *b = &s->super;
+
+	return (struct page_area){b->first_segment, (uint64_t)b->segments * b->segment_sectors,
+				  b->segment_sectors, b->golden_sectors};
+}
+
 uint32_t segment_of(const struct store *s, uint64_t sector)
 {
 	return (uint32_t)((sector - s->super.first_segment) / s->super.segment_sectors);

@@ -103,6 +103,7 @@ struct store {
 
 /* --- segments.c --- */
 uint64_t segment_sector(const struct store *s, uint32_t segment);
+struct page_area page_area(const struct store *s);
 uint32_t segment_of(const struct store *s, uint64_t sector);
 /* -ENOSPC; `reserve` segments stay free. */
 int segment_alloc(struct store *s, uint32_t owner, uint32_t reserve, uint32_t *segment);

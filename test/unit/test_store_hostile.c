@@ -109,6 +109,46 @@ static struct superblock *super(void)
 	return a->generation > b->generation ? a : b;
 }
 
+static void seal_super(void)
+{
+	super()->crc = super_checksum(super());
+}
+
+/* The whole manifest, which is short enough for one page. */
+static struct manifest *manifest(void)
+{
+	CHECK(super()->manifest_bytes <= PAGE_BYTES - sizeof(struct manifest_piece));
+	return (struct manifest *)((struct manifest_piece *)at_sector(super()->manifest) + 1);
+}
+
+static struct manifest_point *manifest_points(void)
+{
+	struct manifest *m = manifest();
+	char *p = (char *)(m + 1);
+
+	for (uint32_t i = 0; i < m->n_runs; i++) {
+		struct manifest_run r;
+
+		memcpy(&r, p, sizeof(r));
+		p += sizeof(r) + r.n_places * sizeof(struct manifest_place);
+	}
+	return (struct manifest_point *)(void *)p;
+}
+
+static struct manifest_segments *manifest_segments(void)
+{
+	return (struct manifest_segments *)(manifest_points() + manifest()->n_points);
+}
+
+static void seal_manifest(void)
+{
+	struct manifest_piece *p = at_sector(super()->manifest);
+
+	p->bytes = super()->manifest_bytes = manifest()->bytes;
+	super()->manifest_crc = crc32c(0, manifest(), manifest()->bytes);
+	seal_super();
+}
+
 /* Where the log goes on. */
 static struct record *tail(unsigned offset)
 {
@@ -221,6 +261,215 @@ static void records(void)
 	try(extents_of_no_length, 0, 0);
 }
 
+/* --- the manifest --- */
+
+static void own_parent(void)
+{
+	manifest_points()->parent = manifest_points()->delta;
+	seal_manifest();
+}
+
+static void circle(void)
+{
+	manifest_points()[0].parent = manifest_points()[1].delta;
+	seal_manifest();
+}
+
+static void no_parent(void)
+{
+	manifest_points()[1].parent = 77;
+	seal_manifest();
+}
+
+static void open_on_nothing(void)
+{
+	manifest()->open_parent = 77;
+	seal_manifest();
+}
+
+static void one_name_twice(void)
+{
+	memcpy(manifest_points()[1].name, "a", 2);
+	seal_manifest();
+}
+
+static void one_number_twice(void)
+{
+	manifest_points()[1].delta = manifest_points()[0].delta;
+	seal_manifest();
+}
+
+static void numbers_run_out(void)
+{
+	manifest()->next_delta = OWNER_INDEX;
+	seal_manifest();
+}
+
+static void overlapping_segments(void)
+{
+	struct manifest *m = manifest();
+
+	manifest_segments()[m->n_segments++] = (struct manifest_segments){0, SEGMENTS, 1, 0};
+	m->bytes += sizeof(struct manifest_segments);
+	seal_manifest();
+}
+
+static void owned_by_nobody(void)
+{
+	manifest_segments()->owner = OWNER_FREE;
+	seal_manifest();
+}
+
+/* Of the first run, the pages in its first segment. */
+static struct manifest_place *place(void)
+{
+	return (struct manifest_place *)((struct manifest_run *)(manifest() + 1) + 1);
+}
+
+static void pages_among_data(void)
+{
+	place()->segment = super()->replay.segment;
+	seal_manifest();
+}
+
+static void pages_too_many(void)
+{
+	place()->pages = UINT32_MAX;
+	seal_manifest();
+}
+
+static void root_outside(void)
+{
+	((struct manifest_run *)(manifest() + 1))->root = 1ull << 40;
+	seal_manifest();
+}
+
+static void manifest_outside(void)
+{
+	super()->manifest = 1ull << 40;
+	seal_super();
+}
+
+static void manifest_among_data(void)
+{
+	uint64_t to = 16 + (uint64_t)super()->replay.segment * SEGMENT + SEGMENT - PAGE_SECTORS;
+
+	memcpy(at_sector(to), at_sector(super()->manifest), PAGE_BYTES);
+	super()->manifest = to;
+	seal_super();
+}
+
+static void manifests(void)
+{
+	static void (*const forge[])(void) = {
+		own_parent,	  circle,
+		no_parent,	  open_on_nothing,
+		one_name_twice,	  one_number_twice,
+		numbers_run_out,  overlapping_segments,
+		owned_by_nobody,  pages_among_data,
+		pages_too_many,	  root_outside,
+		manifest_outside, manifest_among_data,
+	};
+
+	for (unsigned i = 0; i < sizeof(forge) / sizeof(forge[0]); i++)
+		try(forge[i], -EUCLEAN, 0);
+}
+
+/* --- superblocks --- */
+
+static void segments_too_small(void)
+{
+	super()->segment_sectors = 8;
+	seal_super();
+}
+
+static void tail_at_the_end(void)
+{
+	super()->replay.offset = SEGMENT;
+	seal_super();
+}
+
+static void superblocks(void)
+{
+	try(segments_too_small, -EUCLEAN, 0);
+	try(tail_at_the_end, -EUCLEAN, 0);
+}
+
+/* --- pages of the index --- */
+
+static void each_leaf(void (*change)(struct page *p))
+{
+	for (uint64_t i = 16; i < DEVICE; i += PAGE_SECTORS) {
+		struct page *p = at_sector(i);
+
+		if (!page_valid(p, i) || p->level)
+			continue;
+		change(p);
+		page_seal(p);
+	}
+}
+
+static void far_away(struct page *p)
+{
+	p->extent[0].addr = 1ull << 40;
+}
+
+static void over_the_edge(struct page *p)
+{
+	p->extent[0].addr = 16 + SEGMENT - 1;
+	p->extent[0].len = 2;
+	p->n = 1;
+}
+
+static void behind_the_disk(struct page *p)
+{
+	p->extent[p->n - 1].start = SECTORS;
+}
+
+static void out_of_order(struct page *p)
+{
+	p->extent[p->n - 1].start = 0;
+}
+
+static void of_no_length(struct page *p)
+{
+	p->extent[0].len = 0;
+}
+
+static void forge_far_away(void)
+{
+	each_leaf(far_away);
+}
+
+static void forge_over_the_edge(void)
+{
+	each_leaf(over_the_edge);
+}
+
+static void forge_behind_the_disk(void)
+{
+	each_leaf(behind_the_disk);
+}
+
+static void forge_out_of_order(void)
+{
+	each_leaf(out_of_order);
+}
+
+static void forge_of_no_length(void)
+{
+	each_leaf(of_no_length);
+}
+
+static void pages(void)
+{
+	try(forge_far_away, 0, -EUCLEAN);
+	try(forge_over_the_edge, 0, -EUCLEAN);
+	try(forge_behind_the_disk, 0, -EUCLEAN);
+	try(forge_out_of_order, 0, -EUCLEAN);
+	try(forge_of_no_length, 0, -EUCLEAN);
+}
+
 /* --- a tail that is longer than the memtables --- */
 
 static void write_a_lot(void *arg)
@@ -271,6 +520,9 @@ int main(void)
 {
 	begin();
 	RUN(records);
+	RUN(superblocks);
+	RUN(manifests);
+	RUN(pages);
 	RUN(long_tails);
 	ram_free(&rig_dev);
 	ram_free(&rig_golden);
