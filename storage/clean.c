@@ -3,6 +3,7 @@
  * copied to the log's head. With the background's lock. */
 #include <errno.h>
 #include <stdlib.h>
+#include "storage/crc32c.h"
 #include "storage/dev.h"
 #include "storage/store_internal.h"
 
@@ -76,23 +77,45 @@ static int copy_record(struct store *s, const struct record *r, uint64_t addr, c
 	return err;
 }
 
-/* The records of a segment, one after the other from its start. */
+/* Its data, too: what is damaged must not get a fresh checksum. */
+static bool record_whole(const struct store *s, const struct record *r, uint32_t at,
+			 uint64_t sequence)
+{
+	uint64_t sectors = 0;
+
+	if (!record_valid(s, r, sequence) || r->payload_sectors > s->super.segment_sectors - at - 1)
+		return false;
+	if (r->type != RECORD_WRITES)
+		return true;
+	for (unsigned i = 0; i < r->n && i < RECORD_EXTENTS_MAX; i++)
+		sectors += r->extent[i].zero ? 0 : r->extent[i].len;
+	return r->n <= RECORD_EXTENTS_MAX && sectors == r->payload_sectors &&
+	       crc32c(0, r + 1, (size_t)r->payload_sectors * SECTOR_SIZE) == r->payload_crc;
+}
+
+/* The records of a segment, one after the other from its start. What lies behind a damaged one
+ * stays where it is, and so does the segment: stasis-store check names the sectors. */
 static int copy_segment(struct store *s, uint32_t segment)
 {
 	uint64_t base = segment_sector(s, segment);
 	size_t bytes = (size_t)s->super.segment_sectors * SECTOR_SIZE;
 	char *buf = malloc(bytes);
 	uint32_t at = 0;
+	uint64_t sequence = 0;
 	int err = buf ? dev_read(s->dev, base, buf, bytes) : -ENOMEM;
 
 	while (!err && at < s->super.segment_sectors) {
 		const struct record *r = (const void *)(buf + (size_t)at * SECTOR_SIZE);
 
-		if (!record_valid(s, r, r->sequence) ||
-		    r->payload_sectors > s->super.segment_sectors - at - 1)
+		if (!record_whole(s, r, at, at ? sequence : r->sequence)) {
+			s->stats.damaged_segments++;
+			break;
+		}
+		if (r->type == RECORD_NEXT)
 			break;
 		if (r->type == RECORD_WRITES)
 			err = copy_record(s, r, base + at + 1, (const char *)(r + 1));
+		sequence = r->sequence + 1;
 		at += 1 + r->payload_sectors;
 		fiber_yield();
 	}

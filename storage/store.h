@@ -87,5 +87,7 @@ struct store_stats {
 	uint64_t guest_written, guest_read, dev_written, dev_read; /* bytes */
 	uint64_t free_bytes, live_bytes, dead_bytes;
 	uint64_t flushes, checkpoints, merges, cleaned_segments, cleaned_bytes;
+	uint64_t damaged_segments; /* found when their live data was to be copied: left as they are
+				    */
 };
 void store_stats(const struct store *s, struct store_stats *st);

@@ -470,6 +470,61 @@ static void pages(void)
 	try(forge_of_no_length, 0, -EUCLEAN);
 }
 
+/* --- damaged data --- */
+
+static void merge_both(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(open_with(options.memtable_bytes), 0);
+	CHECK_EQ(store_merge(store, "b"), 0);
+	CHECK_EQ(store_merge(store, "a"), 0);
+	CHECK_EQ(store_close(store), 0);
+	done = true;
+}
+
+static void compact(void *arg)
+{
+	struct store_stats st;
+
+	(void)arg;
+	CHECK_EQ(open_with(options.memtable_bytes), 0);
+	CHECK_EQ(store_compact(store), 0);
+	store_stats(store, &st);
+	CHECK(st.damaged_segments > 0);
+	CHECK_EQ(store_close(store), 0);
+	done = true;
+}
+
+/* Sectors of the device that are a copy of these bytes, and the last of them. */
+static unsigned copies(const void *bytes, uint64_t *where)
+{
+	unsigned n = 0;
+
+	for (uint64_t i = 16; i < DEVICE; i++) {
+		if (memcmp(at_sector(i), bytes, SECTOR_SIZE) != 0)
+			continue;
+		*where = i;
+		n++;
+	}
+	return n;
+}
+
+static void damage_gets_no_new_checksum(void)
+{
+	uint64_t data[SECTOR_SIZE / 8], where = 0, after = 0;
+
+	memcpy(rig_dev.data, good, (size_t)DEVICE * SECTOR_SIZE);
+	run(merge_both);
+	for (unsigned i = 0; i < SECTOR_SIZE / 8; i++)
+		data[i] = 2; /* the second write, to sector 2 */
+	CHECK_EQ(copies(data, &where), 1);
+	data[7] ^= 1;
+	memcpy(at_sector(where), data, sizeof(data));
+	run(compact);
+	CHECK_EQ(copies(data, &after), 1);
+	CHECK_EQ(after, where);
+}
+
 /* --- a tail that is longer than the memtables --- */
 
 static void write_a_lot(void *arg)
@@ -523,6 +578,7 @@ int main(void)
 	RUN(superblocks);
 	RUN(manifests);
 	RUN(pages);
+	RUN(damage_gets_no_new_checksum);
 	RUN(long_tails);
 	ram_free(&rig_dev);
 	ram_free(&rig_golden);

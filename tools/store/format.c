@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A new store, and the space of an old one. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -55,5 +56,9 @@ int command_compact(struct session *x)
 	punch_free(x);
 	printf("%s free, %s before\n", size_text(size[0], after.free_bytes),
 	       size_text(size[1], before.free_bytes));
-	return EXIT_OK;
+	if (!after.damaged_segments)
+		return EXIT_OK;
+	warn("%" PRIu64 " segments hold damaged data and stay as they are: run stasis-store check",
+	     after.damaged_segments);
+	return EXIT_DIFFERS;
 }
