@@ -80,14 +80,6 @@ void segment_live(struct store *s, uint64_t addr, uint64_t sectors, bool more)
 		g->live -= (uint32_t)sectors;
 }
 
-void segment_count(struct store *s, uint64_t addr, uint64_t sectors)
-{
-	struct segment *g = &s->segments[segment_of(s, addr)];
-
-	if (g->owner == s->open_delta)
-		g->live += (uint32_t)sectors;
-}
-
 void segment_dead(void *store, uint64_t addr, uint64_t sectors)
 {
 	segment_live(store, addr, sectors, false);

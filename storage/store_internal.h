@@ -111,8 +111,7 @@ void segment_release(struct store *s, uint32_t segment); /* free after the next 
 void segments_mark(struct store *s);			 /* a checkpoint is about to be described */
 void segments_settle(struct store *s); /* it is on the device: waits for readers */
 void segment_live(struct store *s, uint64_t addr, uint64_t sectors, bool more); /* log data */
-void segment_dead(void *store, uint64_t addr, uint64_t sectors);      /* for extents_put */
-void segment_count(struct store *s, uint64_t addr, uint64_t sectors); /* seen, whoever's it is */
+void segment_dead(void *store, uint64_t addr, uint64_t sectors); /* for extents_put */
 bool segment_in_tail(const struct store *s,
 		     uint32_t segment); /* needed until the next checkpoint */
 void segments_reap(struct store *s);	/* releases the open delta's empty ones */

@@ -227,11 +227,37 @@ static void hand_over(struct store *s, uint32_t from, uint32_t to)
 			s->segments[i].owner = to;
 }
 
-/* What the point had and its child hides was not counted as dead as long as the point saw it. */
-static int recount(struct store *s)
+static int count_run(struct store *s, const struct run *r, uint32_t *live)
 {
 	struct run_cursor c;
 	struct extent e;
+	int err = run_cursor_begin(&c, r, s->cache, 0);
+
+	if (err)
+		return err;
+	while ((err = run_cursor_next(&c, &e)) == 0)
+		if (e.addr != EXTENT_ZERO)
+			live[segment_of(s, e.addr)] += (uint32_t)e.len;
+	run_cursor_end(&c);
+	return err == -ENOENT ? 0 : err;
+}
+
+static void take_counts(struct store *s, const uint32_t *live)
+{
+	struct extent e;
+
+	for (uint32_t i = 0; i < s->super.segments; i++)
+		if (s->segments[i].owner == s->open_delta)
+			s->segments[i].live = live[i];
+	for (uint64_t at = 0; extents_find(s->open.mem[0]->map, at, &e); at = extent_end(&e))
+		if (e.addr != EXTENT_ZERO)
+			segment_live(s, e.addr, e.len, true);
+}
+
+/* What the point had and its child hides was not counted as dead as long as the point saw it. */
+static int recount(struct store *s)
+{
+	uint32_t *live;
 	int err = memtable_switch(s);
 
 	if (err >= 0)
@@ -240,22 +266,14 @@ static int recount(struct store *s)
 		err = index_merge(s, true);
 	if (err)
 		return err;
-	for (uint32_t i = 0; i < s->super.segments; i++)
-		if (s->segments[i].owner == s->open_delta)
-			s->segments[i].live = 0;
-	for (uint64_t at = 0; extents_find(s->open.mem[0]->map, at, &e); at = extent_end(&e))
-		if (e.addr != EXTENT_ZERO)
-			segment_live(s, e.addr, e.len, true);
-	if (!s->open.n_runs)
-		return 0;
-	err = run_cursor_begin(&c, s->open.run[0], s->cache, 0);
-	if (err)
-		return err;
-	while ((err = run_cursor_next(&c, &e)) == 0)
-		if (e.addr != EXTENT_ZERO)
-			segment_count(s, e.addr, e.len);
-	run_cursor_end(&c);
-	return err == -ENOENT ? 0 : err;
+	live = calloc(s->super.segments, sizeof(*live));
+	if (!live)
+		return -ENOMEM;
+	err = s->open.n_runs ? count_run(s, s->open.run[0], live) : 0;
+	if (!err) /* else what was counted before is too much: nothing gets lost */
+		take_counts(s, live);
+	free(live);
+	return err;
 }
 
 static int merge_point(struct store *s, const char *name)
