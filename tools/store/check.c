@@ -224,6 +224,7 @@ struct walk {
 	const struct run *run;
 	uint64_t extents, data_sectors, pages;
 	uint64_t from; /* the next extent begins here, or later */
+	bool cut_off;
 };
 
 static void page_damage(struct walk *w, uint64_t addr, const char *what)
@@ -265,6 +266,20 @@ static void check_extent(struct walk *w, uint64_t page, const struct page_extent
 		}
 }
 
+/* A tree of pages that share children has more ways than pages: it is not walked to the end. */
+static bool too_many(struct walk *w, uint64_t addr)
+{
+	const struct superblock *b = &w->c->s->super;
+	uint64_t most = (uint64_t)b->segments * b->segment_sectors / PAGE_SECTORS;
+
+	if (w->pages < w->run->pages && w->pages < most)
+		return false;
+	if (!w->cut_off)
+		page_damage(w, addr, "the run has more pages than it may have");
+	w->cut_off = true;
+	return true;
+}
+
 static bool page_is(struct walk *w, uint64_t addr, const struct page *p, unsigned above)
 {
 	if (!page_valid(p, addr))
@@ -281,17 +296,21 @@ static bool page_is(struct walk *w, uint64_t addr, const struct page *p, unsigne
 /* `above`: the level of the page that names this one. */
 static void check_page(struct walk *w, uint64_t addr, unsigned above)
 {
-	struct page *p = allocate(PAGE_BYTES);
-	int err = in_segments(w->c, addr, PAGE_SECTORS)
-			  ? dev_read(w->c->x->dev, addr, p, PAGE_BYTES)
-			  : -ERANGE;
+	struct page *p;
+	int err;
+
+	if (too_many(w, addr))
+		return;
+	p = allocate(PAGE_BYTES);
+	err = in_segments(w->c, addr, PAGE_SECTORS) ? dev_read(w->c->x->dev, addr, p, PAGE_BYTES)
+						    : -ERANGE;
 
 	if (err) {
 		page_damage(w, addr, err == -ERANGE ? "outside of the store" : strerror(-err));
 	} else if (page_is(w, addr, p, above)) {
 		w->pages++;
 		w->c->index_pages[segment_of(w->c->s, addr)]++;
-		for (unsigned i = 0; i < p->n; i++) {
+		for (unsigned i = 0; i < p->n && !w->cut_off; i++) {
 			if (p->level)
 				check_page(w, p->child[i].addr, p->level);
 			else
