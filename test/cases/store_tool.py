@@ -148,6 +148,47 @@ def compact_gives_space_back(log):
         check(b.read("out.raw") == image, "compaction has changed the disk")
 
 
+@case()
+def compact_does_not_launder_damage(log):
+    """What is damaged is still found afterwards, and compact says that it has met it."""
+    with Bench(log) as b:
+        image = bytearray(b.random.randbytes(DISK))
+        b.write("a.raw", image)
+        for at in range(0, DISK, 8192):
+            image[at : at + 4096] = b.random.randbytes(4096)
+        b.write("b.raw", image)
+        b.run("import store a.raw --format raw --golden golden --point a")
+        b.run("import store b.raw --format raw --golden golden --point b --onto a")
+        b.run("merge store b")
+        b.run("merge store a")
+        store = b.read("store")
+        at = store.find(image[DISK // 2 + 4096 : DISK // 2 + 4096 + 512])  # of a, and still seen
+        store[at + 7] ^= 0x80
+        b.write("store", store)
+        b.run("check store", status=1)
+        check("segments hold damaged data" in b.run("compact store", status=1), "nothing was said")
+        b.run("check store", status=1)
+
+
+@case()
+def looking_changes_nothing(log):
+    """Options that mean nothing to a command don't make it write."""
+    with Bench(log) as b:
+        before = b.read("store")
+        b.run("info store --update")
+        check(b.read("store") == before, "info has written to the store")
+
+
+@case()
+def an_export_under_way_is_not_overwritten(log):
+    """FILE.part may be another export's."""
+    with Bench(log) as b:
+        b.write("out.raw.part", b"mine")
+        check("--force" in b.run("export store out.raw --golden golden --format raw", status=2), "no advice")
+        check(b.read("out.raw.part") == b"mine", "it was overwritten")
+        b.run("export store out.raw --golden golden --format raw --force")
+
+
 def damage(b, at, what=b"\xa5"):
     data = b.read("store")
     data[at : at + len(what)] = bytes(x ^ 0xA5 for x in data[at : at + len(what)])

@@ -33,10 +33,13 @@ static void next_difference_failed(int err)
 }
 
 /* Everything is written under another name first: an export is whole, or is not there. */
-static void part_name(char part[PATH_MAX], const char *file)
+static void part_name(const struct options *o, char part[PATH_MAX], const char *file)
 {
 	if (snprintf(part, PATH_MAX, "%s.part", file) >= PATH_MAX)
 		die("%s: the name is too long", file);
+	if (!o->force && access(part, F_OK) == 0)
+		die("%s exists: an export was cut off, or is under way; remove it, or give --force",
+		    part);
 }
 
 static void in_place(const char *part, const char *file)
@@ -109,7 +112,7 @@ static void export_raw(struct session *x, uint32_t id, const char *file)
 	struct progress p;
 	int fd;
 
-	part_name(part, file);
+	part_name(x->o, part, file);
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0 || ftruncate(fd, (off_t)(sectors * SECTOR_SIZE)))
 		die("%s can't be written: %s", part, strerror(errno));
@@ -171,7 +174,7 @@ static void export_delta(struct session *x, const struct store_point *point, uin
 	struct progress p;
 	struct image m;
 
-	part_name(part, file);
+	part_name(x->o, part, file);
 	image_create(part, sectors * SECTOR_SIZE, backing, backing_format);
 	image_open(&m, part, "qcow2", true);
 	progress_begin(&p, x->o, point->open ? "(open)" : point->name, sectors * SECTOR_SIZE);

@@ -308,7 +308,7 @@ int main(int argc, char **argv)
 	struct options o;
 	struct job j = {.command = parse(&o, argc, argv), .session = {.o = &o}};
 
-	open_devices(&j.session, j.command->change || o.update);
+	open_devices(&j.session, j.command->change || (o.update && j.command->run == command_hash));
 	in_fiber(work, &j);
 	if (fflush(stdout) || ferror(stdout))
 		die("the output can't be written: %s", strerror(errno));

@@ -2,6 +2,7 @@
 #include "tools/store/nbd.h"
 #include <inttypes.h>
 #include <libnbd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 #include <unistd.h>
 #include "tools/store/tool.h"
 
-#define ARGS_MAX 16
+#define ARGS_MAX      16
+#define CHILD_SECONDS 60u /* for what takes no time */
 #define EXTENTS_AT_ONCE \
 	(1ull << 31) /* bytes asked for in one NBD_CMD_BLOCK_STATUS, which has 32 bits */
 
@@ -21,6 +23,7 @@ static void run(const char *const *args)
 	if (pid < 0)
 		die("no process for %s: %s", args[0], strerror(errno));
 	if (!pid) {
+		(void)alarm(CHILD_SECONDS); /* it outlives exec */
 		execvp(args[0], (char *const *)args);
 		(void)fprintf(stderr, "stasis-store: %s can't be started: install qemu-utils\n",
 			      args[0]);
@@ -29,6 +32,9 @@ static void run(const char *const *args)
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			die("%s got lost: %s", args[0], strerror(errno));
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+		die("%s has not come to an end in %u s: look for what holds up its files", args[0],
+		    CHILD_SECONDS);
 	if (status)
 		die("%s failed; see above", args[0]);
 }
