@@ -284,10 +284,6 @@ static int read_pieces(struct store *s, char *data, size_t bytes)
 	size_t n = (bytes + PIECE_BYTES - 1) / PIECE_BYTES, done = 0;
 	int err = page ? 0 : -ENOMEM;
 
-	if (bytes / SECTOR_SIZE > (uint64_t)s->super.segments * s->super.segment_sectors) {
-		free(page);
-		return -EUCLEAN;
-	}
 	s->manifest_pages = malloc(n * sizeof(uint64_t));
 	if (!s->manifest_pages)
 		err = -ENOMEM;
@@ -498,9 +494,13 @@ static int parse(struct store *s, const char *data, size_t bytes)
 int manifest_load(struct store *s)
 {
 	size_t bytes = s->super.manifest_bytes;
-	char *data = malloc(bytes + 1);
-	int err = data ? read_pieces(s, data, bytes) : -ENOMEM;
+	char *data;
+	int err;
 
+	if (bytes / SECTOR_SIZE > page_area(s).sectors)
+		return -EUCLEAN;
+	data = malloc(bytes + 1);
+	err = data ? read_pieces(s, data, bytes) : -ENOMEM;
 	if (!err && crc32c(0, data, bytes) != s->super.manifest_crc)
 		err = -EUCLEAN;
 	if (!err)

@@ -350,6 +350,12 @@ static void manifest_outside(void)
 	seal_super();
 }
 
+static void manifest_of_4_gib(void)
+{
+	super()->manifest_bytes = UINT32_MAX;
+	seal_super();
+}
+
 static void manifest_among_data(void)
 {
 	uint64_t to = 16 + (uint64_t)super()->replay.segment * SEGMENT + SEGMENT - PAGE_SECTORS;
@@ -362,13 +368,14 @@ static void manifest_among_data(void)
 static void manifests(void)
 {
 	static void (*const forge[])(void) = {
-		own_parent,	  circle,
-		no_parent,	  open_on_nothing,
-		one_name_twice,	  one_number_twice,
-		numbers_run_out,  overlapping_segments,
-		owned_by_nobody,  pages_among_data,
-		pages_too_many,	  root_outside,
-		manifest_outside, manifest_among_data,
+		own_parent,	   circle,
+		no_parent,	   open_on_nothing,
+		one_name_twice,	   one_number_twice,
+		numbers_run_out,   overlapping_segments,
+		owned_by_nobody,   pages_among_data,
+		pages_too_many,	   root_outside,
+		manifest_outside,  manifest_among_data,
+		manifest_of_4_gib,
 	};
 
 	for (unsigned i = 0; i < sizeof(forge) / sizeof(forge[0]); i++)
