@@ -236,6 +236,13 @@ static int find_places(const struct handoff *h)
 	golden = h->disk_golden ? &golden_ram.dev : &golden_part.dev;
 	if (disk_place_given(&h->store_place))
 		err = disk_place_store(&h->store_place, &store_part, no_disk, sizeof(no_disk));
+	if (!err && disk_place_given(&h->golden_place) && disk_place_given(&h->store_place) &&
+	    partition_overlap(&golden_part, &store_part)) {
+		fmt(no_disk, sizeof(no_disk),
+		    "golden= and store= mean the same sectors: what is written to the store would "
+		    "change the golden image");
+		return -EINVAL;
+	}
 	if (!err)
 		room = disk_place_given(&h->store_place) ? &store_part.dev : &room_ram.dev;
 	return err;

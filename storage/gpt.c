@@ -43,6 +43,11 @@ static uint32_t crc32(const void *data, size_t n)
 	return ~crc;
 }
 
+static uint64_t table_sectors(const struct header *h)
+{
+	return ((uint64_t)h->entries * h->entry_bytes + SECTOR_SIZE - 1) / SECTOR_SIZE;
+}
+
 static bool header_sound(const struct header *h, uint64_t sector, uint64_t disk_sectors)
 {
 	struct header copy = *h;
@@ -58,9 +63,14 @@ static bool header_sound(const struct header *h, uint64_t sector, uint64_t disk_
 	    h->entries > GPT_ENTRIES_BYTES / h->entry_bytes)
 		return false;
 	if (h->first_usable <= PRIMARY || h->first_usable > h->last_usable ||
-	    h->last_usable >= disk_sectors)
+	    h->last_usable >= disk_sectors - 1) /* the backup is in the last one */
 		return false;
-	return h->entries_lba > PRIMARY && h->entries_lba < disk_sectors;
+	if (h->entries_lba <= PRIMARY || h->entries_lba >= disk_sectors)
+		return false;
+	/* whoever writes to a partition doesn't write to the table */
+	return h->entries_lba > h->last_usable ||
+	       (h->entries_lba < h->first_usable &&
+		table_sectors(h) <= h->first_usable - h->entries_lba);
 }
 
 int gpt_check_header(const void *bytes, uint64_t sector, uint64_t disk_sectors,

@@ -51,3 +51,9 @@ void partition_init(struct partition *p, struct blockdev *whole, uint64_t first,
 				.whole = whole,
 				.first = first};
 }
+
+bool partition_overlap(const struct partition *a, const struct partition *b)
+{
+	return a->whole == b->whole && a->first < b->first + b->dev.sectors &&
+	       b->first < a->first + a->dev.sectors;
+}

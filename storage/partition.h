@@ -9,6 +9,8 @@ struct partition {
 	uint64_t first; /* sector */
 };
 
+/* Both have sectors of the same device. */
+bool partition_overlap(const struct partition *a, const struct partition *b);
 /* [first, first + sectors) lies on `whole`, which lives as long. */
 void partition_init(struct partition *p, struct blockdev *whole, uint64_t first, uint64_t sectors,
 		    bool read_only);
