@@ -3,7 +3,7 @@
 # make setup      packages and libraries         make check-long       and the ones that take long
 # make demo       a node in an emulator          make unit [T=NAME]    host tests only
 # make lint       style and static checks        make fuzz T=NAME S=SECONDS
-# make bench [T=NAME]   figures and plots, bare and under Stasis
+# make bench [T=NAME]   figures and plots, bare and under Stasis     make debian   a Debian system as a golden image
 # Whatever setup provides is fetched and built on demand.
 
 B := build
