@@ -147,9 +147,8 @@ unsigned host_function_find(uint8_t class_code, uint8_t subclass, struct host_fu
 			    unsigned max);
 /* Bits of the command register. */
 void host_function_command(const struct host_function *f, uint32_t set, uint32_t clear);
-/* A base address register: of memory, 0 if it is none; of I/O ports, likewise. */
+/* A base address register of memory; 0 if it is none. */
 hpa_t host_function_bar(const struct host_function *f, unsigned bar);
-uint16_t host_function_bar_io(const struct host_function *f, unsigned bar);
 /* One message for everything: MSI-X (entry 0) or MSI. -ENOTSUP: it has neither. */
 int host_function_message(const struct host_function *f, uint8_t vector, uint32_t apic_id);
 

@@ -150,30 +150,6 @@ void hw_delay_us(unsigned us)
 	(void)work();
 }
 
-uint8_t hw_in8(uint16_t port)
-{
-	(void)port;
-	return 0xff;
-}
-
-uint16_t hw_in16(uint16_t port)
-{
-	(void)port;
-	return 0xffff;
-}
-
-void hw_out8(uint16_t port, uint8_t v)
-{
-	(void)port;
-	(void)v;
-}
-
-void hw_out32(uint16_t port, uint32_t v)
-{
-	(void)port;
-	(void)v;
-}
-
 static void *memory_at(uint32_t low, uint32_t high)
 {
 	return (void *)((uintptr_t)high << 32 | low);
