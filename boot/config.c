@@ -216,7 +216,7 @@ static bool set_on_reset(struct config *c, const char *value)
 
 /* Four decimal bytes with dots, then `stop` (or the text's end, which every address may have);
  * `*rest` is what follows. 0.0.0.0 and groups are no node's addresses. */
-static bool parse_ip(const char *s, char stop, uint32_t *ip, const char **rest)
+bool config_ip(const char *s, char stop, uint32_t *ip, const char **rest)
 {
 	uint32_t v = 0;
 
@@ -243,7 +243,7 @@ static bool set_ip(struct config *c, const char *value)
 
 	if (!strcmp(value, "dhcp"))
 		return true;
-	if (!parse_ip(value, '/', &c->ip, &bits) || !bits || !parse_number(bits, &prefix))
+	if (!config_ip(value, '/', &c->ip, &bits) || !bits || !parse_number(bits, &prefix))
 		return false;
 	c->ip_prefix = (uint32_t)prefix;
 	return prefix >= 1 && prefix <= 30;
@@ -253,7 +253,7 @@ static bool set_gateway(struct config *c, const char *value)
 {
 	const char *rest;
 
-	return parse_ip(value, 0, &c->gateway, &rest);
+	return config_ip(value, 0, &c->gateway, &rest);
 }
 
 static bool set_syslog(struct config *c, const char *value)
@@ -261,14 +261,14 @@ static bool set_syslog(struct config *c, const char *value)
 	uint64_t port = SYSLOG_PORT;
 	const char *text;
 
-	if (!parse_ip(value, ':', &c->syslog_ip, &text) || (text && !parse_number(text, &port)) ||
+	if (!config_ip(value, ':', &c->syslog_ip, &text) || (text && !parse_number(text, &port)) ||
 	    port < 1 || port > 65535)
 		return false;
 	c->syslog_port = (uint16_t)port;
 	return true;
 }
 
-#define PLACE_USE "use ahci0, nvme0:2 or name:PARTITION"
+#define PLACE_USE "use ahci0, nvme0:2, name:PARTITION or nbd://ADDRESS:PORT/EXPORT"
 
 static const struct key {
 	const char *name;
@@ -667,7 +667,15 @@ int config_file(struct config *c, const char *text, size_t size, struct config_e
 
 static bool given(const struct disk_place *p)
 {
-	return p->drive[0] || p->name[0];
+	return p->drive[0] || p->name[0] || p->ip;
+}
+
+static bool has_control(const struct config *c)
+{
+	for (uint32_t i = 0; i < c->n_nics; i++)
+		if (c->nics[i].role == NIC_ROLE_CONTROL)
+			return true;
+	return false;
 }
 
 static int check_disk(const struct source *s, const struct config *c)
@@ -680,6 +688,8 @@ static int check_disk(const struct source *s, const struct config *c)
 		return fail(s, "store= without an image: add disk=FILE or golden=DEVICE");
 	if (golden && !memcmp(&c->golden, &c->store, sizeof c->golden))
 		return fail(s, "golden= and store= name the same place: change one");
+	if ((c->golden.ip || c->store.ip) && !has_control(c))
+		return fail(s, "nbd:// without a control card: add nic.MAC=control");
 	return 0;
 }
 

@@ -30,7 +30,7 @@ struct config {
 	uint64_t hv_base;		 /* HV_ALIGN multiple */
 	uint64_t hv_memory;		 /* bytes, HV_ALIGN multiple */
 	uint64_t disk_room;		 /* bytes for what the guest writes */
-	struct disk_place golden, store; /* on the machine's own disks */
+	struct disk_place golden, store; /* on disks or NBD servers */
 	uint32_t on_no_disk;		 /* enum no_disk_action */
 	uint16_t console_port;
 	uint32_t console_baud; /* 0: as the firmware set it */
@@ -56,6 +56,9 @@ int config_options(struct config *c, const char *text, struct config_error *e);
 
 /* `text`: `size` bytes of a stasis.cfg, one key=value per line, # comments. */
 int config_file(struct config *c, const char *text, size_t size, struct config_error *e);
+
+/* "10.0.0.5", alone or followed by `stop` and *rest (else NULL). False: no host's address. */
+bool config_ip(const char *s, char stop, uint32_t *ip, const char **rest);
 
 /* The name of a place on a disk (disk_place.c). */
 bool disk_place_parse(const char *text, struct disk_place *p);

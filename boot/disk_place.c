@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* ahci0, nvme1:2, name:golden: where an image or a store lies. Pure. */
+/* ahci0, nvme1:2, name:golden, nbd://10.0.0.1/x: where an image or a store lies. Pure. */
 #include <string.h>
 #include "boot/config.h"
+
+#define NBD_PORT 10809
 
 /* 1 to 3 digits; what follows, NULL if there is none. */
 static const char *number(const char *s, uint32_t *n)
@@ -33,11 +35,37 @@ static bool parse_drive(const char *text, struct disk_place *p)
 	return end && !*end && p->partition;
 }
 
+/* ADDRESS[:PORT]/EXPORT */
+static bool parse_nbd(const char *text, struct disk_place *p)
+{
+	const char *slash = strchr(text, '/'), *port;
+	char host[24] = "";
+	uint32_t n = 0;
+
+	if (!slash || (size_t)(slash - text) >= sizeof host || strlen(slash) > sizeof p->export)
+		return false;
+	memcpy(host, text, (size_t)(slash - text));
+	if (!config_ip(host, ':', &p->ip, &port))
+		return false;
+	p->port = NBD_PORT;
+	if (port) {
+		for (; *port >= '0' && *port <= '9' && n <= 65535; port++)
+			n = n * 10 + (uint32_t)(*port - '0');
+		if (*port || n < 1 || n > 65535)
+			return false;
+		p->port = n;
+	}
+	memcpy(p->export, slash + 1, strlen(slash + 1));
+	return true;
+}
+
 bool disk_place_parse(const char *text, struct disk_place *p)
 {
 	size_t n = strlen(text);
 
 	memset(p, 0, sizeof *p);
+	if (strncmp(text, "nbd://", 6) == 0)
+		return parse_nbd(text + 6, p);
 	if (strncmp(text, "name:", 5) != 0)
 		return parse_drive(text, p);
 	if (n == 5 || n - 5 >= sizeof p->name)

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC	0x464f444e41485453ull /* "STHANDOF" */
-#define HANDOFF_VERSION 3
+#define HANDOFF_VERSION 4
 #define HV_VIRT_BASE	0xffffffff80000000ull
 #define HV_ALIGN	0x200000ull /* hv_base and hv_size are multiples of 2 MiB */
 #define HV_SIZE_DEFAULT (64ull << 20)
@@ -67,6 +67,8 @@ struct disk_place {
 	char drive[12];	    /* "ahci0", "nvme0" */
 	uint32_t partition; /* its number; 0: none given */
 	char name[40];	    /* instead of a drive: the GPT name of a partition on any */
+	uint32_t ip, port;  /* instead of both: an NBD server, 10.0.0.5 = 0x0a000005 */
+	char export[64];    /* of that server; may be empty */
 };
 
 enum no_disk_action { NO_DISK_START = 0, NO_DISK_STOP };

@@ -14,6 +14,7 @@
 #include "hv/ramdisk.h"
 #include "hv/vblk.h"
 #include "hv/vcpu.h"
+#include "net/ctlnet.h"
 #include "storage/fiber.h"
 
 #define SLICE_US     20
@@ -27,12 +28,13 @@ static struct ramdisk golden_ram, room_ram;
 static struct partition golden_part, store_part;
 static struct blockdev *golden, *room; /* NULL: there is none that can be used */
 static struct store_options options;
-static char no_disk[160]; /* why the guest has none, although one is configured */
+static char no_disk[240]; /* why the guest has none, although one is configured */
 static struct fiber_sched *sched;
 static struct store *store;
 static uint64_t due = UINT64_MAX; /* atomic */
 static unsigned working;	  /* requests in fibers */
 static bool stopping;
+static bool remote;	/* an image or a store is a server's: the network's work is the disk's */
 static bool exchanging; /* a driver that comes now waits for its first answer */
 
 __attribute__((noreturn)) void fiber_overflow(void)
@@ -119,6 +121,18 @@ static bool step(void)
 	return more || drives_poll();
 }
 
+/* For those who wait for the disk while nobody else does the network's work. */
+static bool step_alone(void)
+{
+	bool more = step();
+
+	if (remote) {
+		ctlnet_poll();
+		irq_window();
+	}
+	return more;
+}
+
 uint64_t disk_due(void)
 {
 	return __atomic_load_n(&due, __ATOMIC_ACQUIRE);
@@ -162,7 +176,7 @@ void disk_stop(void)
 {
 	stopping = true;
 	while (working)
-		(void)step();
+		(void)step_alone();
 }
 
 void disk_go(void)
@@ -194,7 +208,7 @@ int disk_do(int (*fn)(struct store *s, void *arg), void *arg)
 	if (fiber_start(sched, job_fiber, &j) != 0)
 		return -EAGAIN;
 	while (!j.done) {
-		(void)step();
+		(void)step_alone();
 		command_pause();
 	}
 	return j.result;
@@ -225,16 +239,31 @@ bool disk_in_use(void)
 
 /* --- boot --- */
 
+static bool on_drives(const struct disk_place *p)
+{
+	return disk_place_given(p) && !p->ip;
+}
+
+/* Connects to the servers; false: one of them is away. */
+static bool find_servers(const struct handoff *h)
+{
+	remote = h->golden_place.ip || h->store_place.ip;
+	return (!h->golden_place.ip || disk_place_remote(&h->golden_place, &golden_part, true,
+							 no_disk, sizeof(no_disk)) == 0) &&
+	       (!h->store_place.ip || disk_place_remote(&h->store_place, &store_part, false,
+							no_disk, sizeof(no_disk)) == 0);
+}
+
 static int find_places(const struct handoff *h)
 {
 	int err = 0;
 
-	if (disk_place_given(&h->golden_place))
+	if (on_drives(&h->golden_place))
 		err = disk_place_golden(&h->golden_place, &golden_part, no_disk, sizeof(no_disk));
 	if (err)
 		return err;
 	golden = h->disk_golden ? &golden_ram.dev : &golden_part.dev;
-	if (disk_place_given(&h->store_place))
+	if (on_drives(&h->store_place))
 		err = disk_place_store(&h->store_place, &store_part, no_disk, sizeof(no_disk));
 	if (!err && disk_place_given(&h->golden_place) && disk_place_given(&h->store_place) &&
 	    partition_overlap(&golden_part, &store_part)) {
@@ -316,10 +345,11 @@ static void report(const struct handoff *h, size_t heap)
 
 void disk_init(const struct handoff *h)
 {
-	bool devices = disk_place_given(&h->golden_place) || disk_place_given(&h->store_place);
+	bool devices = on_drives(&h->golden_place) || on_drives(&h->store_place);
 	size_t heap;
 
-	if (!h->disk_bytes && !devices)
+	if (!h->disk_bytes && !disk_place_given(&h->golden_place) &&
+	    !disk_place_given(&h->store_place))
 		return;
 	heap = take_heap();
 	options = (struct store_options){.seed = rdtsc() ^ h->tsc_entry,
@@ -331,7 +361,8 @@ void disk_init(const struct handoff *h)
 	sched = fiber_sched_create(DISK_REQUESTS + OTHER_FIBERS, STACK_BYTES);
 	if (!sched)
 		panic("no memory for the disk's requests: raise hv_memory=");
-	(void)disk_do(create, (void *)(uintptr_t)h);
+	if (find_servers(h))
+		(void)disk_do(create, (void *)(uintptr_t)h);
 	if (store)
 		vblk_init(store_sectors(store), vcpu_count());
 	report(h, heap);

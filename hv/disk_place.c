@@ -3,19 +3,29 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "hv/disk.h"
 #include "hv/drives.h"
 #include "hv/fmt.h"
 #include "hv/log.h"
+#include "net/nbd_tcp.h"
+#include "net/stack.h"
 #include "storage/gpt.h"
+
+#define GIVE_UP_MS 120000u /* without a server: then the guest gets I/O errors */
 
 bool disk_place_given(const struct disk_place *p)
 {
-	return p->drive[0] || p->name[0];
+	return p->drive[0] || p->name[0] || p->ip;
 }
 
 const char *disk_place_text(const struct disk_place *p, char text[PLACE_TEXT])
 {
-	if (p->name[0])
+	char ip[STACK_IP_TEXT];
+
+	if (p->ip)
+		fmt(text, PLACE_TEXT, "nbd://%s:%u/%s", stack_ip_text(p->ip, ip), (unsigned)p->port,
+		    p->export);
+	else if (p->name[0])
 		fmt(text, PLACE_TEXT, "name:%s", p->name);
 	else if (p->partition)
 		fmt(text, PLACE_TEXT, "%s:%u", p->drive, (unsigned)p->partition);
@@ -141,5 +151,22 @@ int disk_place_store(const struct disk_place *p, struct partition *part, char *w
 		return -EPERM;
 	}
 	partition_init(part, &hit.drive->dev, hit.p.first, hit.p.sectors, false);
+	return 0;
+}
+
+int disk_place_remote(const struct disk_place *p, struct partition *part, bool read_only, char *why,
+		      size_t size)
+{
+	const struct nbd_open_options o = {.ip = p->ip,
+					   .port = (uint16_t)p->port,
+					   .export = p->export,
+					   .read_only = read_only,
+					   .give_up_ms = GIVE_UP_MS,
+					   .wake = disk_wake};
+	struct blockdev *d = nbd_open(&o, why, size);
+
+	if (!d)
+		return -ENODEV;
+	partition_init(part, d, 0, d->sectors, read_only);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <lwip/altcp.h>
 #include "arch/x86_64/arch.h"
+#include "hv/fmt.h"
 #include "hv/log.h"
 #include "net/ctlnet.h"
 #include "net/stack.h"
@@ -213,7 +214,7 @@ static void poll_network(struct blockdev *b)
 	ctlnet_poll();
 }
 
-static bool wait_ready(struct device *d)
+static bool wait_ready(const struct device *d)
 {
 	uint64_t end = rdtsc() + OPEN_SECONDS * tsc_hz();
 
@@ -221,43 +222,47 @@ static bool wait_ready(struct device *d)
 		ctlnet_poll();
 		irq_window();
 	}
-	if (d->nbd.state == NBD_READY)
-		return true;
-	if (d->nbd.state != NBD_FAILED) /* else it is said already */
-		log_error("nbd: %s: %s: is the server there, and reachable from this node?",
-			  d->name, d->nbd.trouble[0] ? d->nbd.trouble : "no address, no link");
-	return false;
+	return d->nbd.state == NBD_READY;
 }
 
-struct blockdev *nbd_open(const char *url, const struct nbd_open_options *o)
+static struct device *device_new(const struct nbd_open_options *o)
 {
-	struct nbd_options options = {
-		.read_only = o->read_only, .request_ms = REQUEST_MS, .give_up_ms = o->give_up_ms};
-	const char *name;
-	struct device *d;
-	uint32_t ip;
-	uint16_t port;
+	struct device *d = heap_alloc(sizeof(*d));
+	struct nbd_options options = {.export = d->name,
+				      .read_only = o->read_only,
+				      .request_ms = REQUEST_MS,
+				      .give_up_ms = o->give_up_ms};
 
-	if (nbd_parse_url(url, &ip, &port, &name) != 0) {
-		log_error("nbd: %s: use nbd://ADDRESS[:PORT]/EXPORT", url);
-		return NULL;
-	}
-	if (!ctlnet_card() || count == DEVICES_MAX) {
-		log_error("nbd: %s: %s", url,
-			  count ? "too many devices"
-				: "no control network: give a card the role control");
-		return NULL;
-	}
-	d = heap_alloc(sizeof(*d));
-	memcpy(d->name, name, strlen(name) + 1);
-	ip_addr_set_ip4_u32(&d->server, lwip_htonl(ip));
-	d->port = port;
+	memcpy(d->name, o->export, strlen(o->export) + 1);
+	ip_addr_set_ip4_u32(&d->server, lwip_htonl(o->ip));
+	d->port = o->port;
 	d->wake = o->wake ? o->wake : nothing;
-	options.export = d->name;
 	nbd_init(&d->nbd, &options, &stream_ops, d);
 	d->ops = *d->nbd.dev.ops;
 	d->ops.poll = poll_network;
 	d->nbd.dev.ops = &d->ops;
 	devices[count++] = d;
-	return wait_ready(d) ? &d->nbd.dev : NULL;
+	return d;
+}
+
+struct blockdev *nbd_open(const struct nbd_open_options *o, char *why, size_t size)
+{
+	char ip[STACK_IP_TEXT];
+	struct device *d;
+
+	if (!ctlnet_card() || count == DEVICES_MAX || strlen(o->export) > NBD_NAME_MAX) {
+		fmt(why, size, "nbd: %s",
+		    ctlnet_card() ? "too many devices"
+				  : "the control card can't be used: see the lines above");
+		return NULL;
+	}
+	d = device_new(o);
+	log_info("nbd: waiting for the server %s:%u, at most %u s", stack_ip_text(o->ip, ip),
+		 (unsigned)o->port, OPEN_SECONDS);
+	if (wait_ready(d))
+		return &d->nbd.dev;
+	fmt(why, size, "NBD server %s:%u, export %s: %s", stack_ip_text(o->ip, ip),
+	    (unsigned)o->port, o->export,
+	    d->nbd.trouble[0] ? d->nbd.trouble : "no address or no link on the control network");
+	return NULL;
 }

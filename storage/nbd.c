@@ -14,7 +14,13 @@ enum { NBD_FLAG_FIXED_NEWSTYLE = 1 << 0, NBD_FLAG_NO_ZEROES = 1 << 1 };
 enum { NBD_OPT_GO = 7, NBD_OPT_STRUCTURED_REPLY = 8 };
 enum { NBD_REP_ACK = 1, NBD_REP_INFO = 3 };
 enum { NBD_INFO_EXPORT = 0, NBD_INFO_BLOCK_SIZE = 3 };
-enum { NBD_FLAG_HAS_FLAGS = 1 << 0, NBD_FLAG_READ_ONLY = 1 << 1, NBD_FLAG_SEND_FLUSH = 1 << 2 };
+enum {
+	NBD_FLAG_HAS_FLAGS = 1 << 0,
+	NBD_FLAG_READ_ONLY = 1 << 1,
+	NBD_FLAG_SEND_FLUSH = 1 << 2,
+	NBD_FLAG_SEND_FUA = 1 << 3,
+};
+enum { NBD_CMD_FLAG_FUA = 1 << 0 };
 enum { NBD_CMD_READ = 0, NBD_CMD_WRITE = 1, NBD_CMD_FLUSH = 3 };
 enum { NBD_REPLY_FLAG_DONE = 1 << 0 };
 enum { NBD_REPLY_TYPE_NONE = 0, NBD_REPLY_TYPE_OFFSET_DATA = 1, NBD_REPLY_TYPE_OFFSET_HOLE = 2 };
@@ -161,8 +167,9 @@ void nbd_closed(struct nbd *n)
 {
 	if (n->state == NBD_IDLE || n->state == NBD_FAILED)
 		return;
-	trouble(n, n->state == NBD_CONNECTING ? "the server can't be reached"
-					      : "the server has closed the connection");
+	trouble(n, n->state == NBD_CONNECTING
+			   ? "the server can't be reached: start it, or correct the key"
+			   : "the server has closed the connection");
 	disconnected(n);
 }
 
@@ -187,7 +194,7 @@ void nbd_tick(struct nbd *n, uint64_t now_ms)
 	case NBD_CONNECTING:
 	case NBD_NEGOTIATING:
 		if (n->now - n->since > CONNECT_MS)
-			drop(n, "the server does not answer");
+			drop(n, "the server does not answer: is it an NBD server?");
 		break;
 	case NBD_READY:
 		if (overdue(n))
@@ -220,7 +227,7 @@ static void begin_sending(struct nbd *n, struct nbd_slot *s)
 	bool flush = s->r->op == BLOCK_FLUSH;
 	uint8_t *p = put(n->out, NBD_REQUEST_MAGIC, 4);
 
-	p = put(p, 0, 2);
+	p = put(p, s->r->op == BLOCK_WRITE && n->fua ? NBD_CMD_FLAG_FUA : 0, 2);
 	p = put(p, command_of(s->r), 2);
 	p = put(p, cookie_of(n, s), 8);
 	p = put(p, flush ? 0 : s->r->sector * SECTOR_SIZE, 8);
@@ -391,6 +398,7 @@ static bool take_export(struct nbd *n, uint64_t bytes, unsigned flags)
 	else if (!n->options.read_only && !(flags & NBD_FLAG_SEND_FLUSH))
 		fail(n, "the server can't flush: use one that can");
 	n->dev.sectors = bytes / SECTOR_SIZE;
+	n->fua = flags & NBD_FLAG_SEND_FUA;
 	n->sized = true;
 	return n->state != NBD_FAILED;
 }
@@ -532,7 +540,7 @@ static void answered(struct nbd *n, struct nbd_slot *s)
 		drop(n, "the server breaks the protocol (data is missing)");
 		return;
 	}
-	if (r->op == BLOCK_WRITE && !status)
+	if (r->op == BLOCK_WRITE && !status && !n->fua)
 		n->acked++;
 	if (r->op == BLOCK_FLUSH && !status) {
 		if (n->lost)
@@ -827,46 +835,4 @@ void nbd_init(struct nbd *n, const struct nbd_options *o, const struct nbd_strea
 			  .backoff = BACKOFF_FIRST_MS,
 			  .resend = NBD_SLOTS};
 	n->last = &n->first;
-}
-
-/* --- nbd://HOST[:PORT]/EXPORT --- */
-
-static const char *decimal(const char *s, unsigned max, unsigned *v)
-{
-	const char *start = s;
-
-	for (*v = 0; *s >= '0' && *s <= '9'; s++) {
-		*v = *v * 10 + (unsigned)(*s - '0');
-		if (*v > max)
-			return NULL;
-	}
-	return s == start ? NULL : s;
-}
-
-int nbd_parse_url(const char *url, uint32_t *ip, uint16_t *port, const char **name)
-{
-	static const char scheme[] = "nbd://";
-	const char *s = url + sizeof(scheme) - 1;
-	unsigned v;
-
-	if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
-		return -EINVAL;
-	*ip = 0;
-	for (unsigned i = 0; i < 4; i++) {
-		s = decimal(s, 255, &v);
-		if (!s || (i < 3 && *s++ != '.'))
-			return -EINVAL;
-		*ip = *ip << 8 | v;
-	}
-	*port = NBD_PORT;
-	if (*s == ':') {
-		s = decimal(s + 1, 65535, &v);
-		if (!s || !v)
-			return -EINVAL;
-		*port = (uint16_t)v;
-	}
-	if (*s++ != '/' || strlen(s) > NBD_NAME_MAX)
-		return -EINVAL;
-	*name = s;
-	return 0;
 }

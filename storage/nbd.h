@@ -6,9 +6,10 @@
  *
  * A connection that breaks is made again, and what was not answered is sent again: reads and writes
  * of blocks can be repeated. What can't be repeated is a write that was acknowledged and not yet
- * flushed, for the server may have lost it with its memory: then the next FLUSH fails with -EIO,
- * once. The server is not trusted: whatever it sends, a request's memory is written only inside its
- * bounds, and only if every sector came is it a success.
+ * stable, for the server may have lost it with its memory. So writes are asked for with FUA; from a
+ * server that has no such thing, the next FLUSH fails with -EIO, once. The server is not trusted:
+ * whatever it sends, a request's memory is written only inside its bounds, and only if every sector
+ * came is it a success.
  *
  * Units: bytes on the wire, sectors of 512 bytes in requests, milliseconds. Context: one CPU;
  * `done` is called from nbd_received, nbd_closed, nbd_tick and, for what is refused, submit.
@@ -22,7 +23,6 @@
 #define NBD_SLOTS	16   /* requests on the wire */
 #define NBD_MAX_SECTORS 256u /* of one request */
 #define NBD_NAME_MAX	255
-#define NBD_PORT	10809
 
 /* What the engine asks of the connection; none of these calls back. */
 struct nbd_stream_ops {
@@ -67,7 +67,7 @@ struct nbd {
 	uint64_t now, since, retry_at; /* milliseconds; since: in this state */
 	uint64_t away;		       /* since when there is none that answers */
 	uint32_t backoff;
-	bool structured, sized, was_ready, lost;
+	bool structured, sized, was_ready, lost, fua;
 	bool proved;		/* nobody waits, or this connection has answered somebody */
 	uint64_t acked, stable; /* writes acknowledged, and of these flushed */
 	struct nbd_slot slot[NBD_SLOTS];
@@ -99,6 +99,3 @@ void nbd_connected(struct nbd *n);
 void nbd_received(struct nbd *n, const void *data, size_t bytes);
 void nbd_writable(struct nbd *n);
 void nbd_closed(struct nbd *n);
-
-/* "nbd://10.0.0.1:10809/name" -> address (10.0.0.1 = 0x0a000001), port, name. -EINVAL. */
-int nbd_parse_url(const char *url, uint32_t *ip, uint16_t *port, const char **name);

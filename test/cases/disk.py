@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 
 from cases import case
 from images import golden
-from node import Node, check
+from nbdserver import NbdServer
+from node import ESCAPE, STASIS_PROMPT, Node, check
 from paths import KERNEL_CLOUD
 
 SIZE = 8 << 20
@@ -122,6 +124,25 @@ def on_vtx(log):
         check(ask(n, "selftest roundtrip").get("ok"), "selftest roundtrip")
 
 
+def write_and_seal(n):
+    """What is sealed as `one` and what was written afterwards, as sums."""
+    write(n, "one")
+    one = sum_of(n)
+    check(ask(n, "disk seal one").get("ok"), "disk seal")
+    write(n, "two")
+    two = sum_of(n)
+    check(one != two, "what was written is not there")
+    return one, two
+
+
+def both_are_there(n, one, two):
+    check(sum_of(n) == two, "what was written is not there after a restart")
+    unbind(n)
+    check(ask(n, "disk rollback one").get("ok"), "disk rollback")
+    bind(n)
+    check(sum_of(n) == one, "what was sealed is not there after a restart")
+
+
 def file_sum(path):
     with open(path, "rb") as f:
         return hashlib.sha256(f.read()).hexdigest()
@@ -142,20 +163,82 @@ def kept(log, buses):
             console = n.boot()
             check(f"in {store_bus}" in console and "it has been formatted" in console, "a new store was not formatted")
             sectors(n)
-            write(n, "one")
-            one = sum_of(n)
-            check(ask(n, "disk seal one").get("ok"), "disk seal")
-            write(n, "two")
-            two = sum_of(n)
-            check(one != two, "what was written is not there")
+            one, two = write_and_seal(n)
             n.power_off()
         with on_drives(log, image.name, golden_bus, store, store_bus) as n:
             console = n.boot()
             check("it has been formatted" not in console, "a store was formatted a second time")
-            check(sum_of(n) == two, "what was written is not there after a restart")
-            unbind(n)
-            check(ask(n, "disk rollback one").get("ok"), "disk rollback")
-            bind(n)
-            check(sum_of(n) == one, "what was sealed is not there after a restart")
+            both_are_there(n, one, two)
             n.power_off()
         check(file_sum(image.name) == before, "the golden image has been written to")
+
+
+def over_nbd(log, golden_url, store_url=None):
+    """A node whose golden image (and store) a server on the host has. Time is real here: the network's is."""
+    config = [f"golden={golden_url}"] + ([f"store={store_url}"] if store_url else [])
+    return Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, control="user", config=config)
+
+
+LOAD = (
+    "rm -f /tmp/enough /tmp/errors; i=0; while [ ! -e /tmp/enough ]; do echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null || echo read >>/tmp/errors; "
+    "dd if=/tmp/pattern of=/dev/vda bs=4k seek=700 conv=notrunc,fsync 2>/dev/null || echo write >>/tmp/errors; i=$((i+1)); done; echo roun''ds=$i"
+)
+
+
+def interrupted(n, servers):
+    """Servers that crash and come back under load: the guest sees none of it."""
+    n.run("yes three | head -c 2000000 >/tmp/pattern")
+    n.run(f"({LOAD}) >/tmp/load 2>&1 &")
+    n.send(ESCAPE)
+    n.expect(re.escape(STASIS_PROMPT))
+    for server in servers * 2:
+        server.kill()
+        n.expect("nbd: disk: .*trying again", 120)
+        server.start()
+        n.expect("nbd: disk: connected", 120)
+    n.send(ESCAPE)
+    n.run("touch /tmp/enough; wait; grep rounds= /tmp/load")
+    n.run("test ! -e /tmp/errors")
+    n.run("dd if=/dev/vda bs=4k skip=700 count=488 iflag=direct 2>/dev/null | cmp -n 1998848 - /tmp/pattern")
+    check(not n.run("dmesg | grep -E 'I/O error|blocked for more' || true"), "the guest's driver complains")
+
+
+@case(server=["qemu-nbd", "nbdkit"])
+def kept_by_servers(log, server):
+    """Golden image and store lie on NBD servers, which crash and come back: no error reaches the guest, nothing is lost, the image is as it was."""
+    with golden(SIZE >> 20) as image, tempfile.NamedTemporaryFile(prefix="store-") as store:
+        store.truncate(512 << 20)
+        before = file_sum(image.name)
+        with NbdServer(image.name, server, read_only=True) as a, NbdServer(store.name, server) as b:
+            with over_nbd(log, a.url, b.url) as n:
+                check("it has been formatted" in n.boot(), "a new store was not formatted")
+                sectors(n)
+                one, two = write_and_seal(n)
+                interrupted(n, [a, b])
+                n.run("dd if=/dev/zero of=/dev/vda bs=4k seek=700 count=489 conv=notrunc,fsync 2>/dev/null")
+                two = sum_of(n)
+                n.power_off()
+            with over_nbd(log, a.url, b.url) as n:
+                n.expect("nbd: disk: connected")
+                check("it has been formatted" not in n.boot(), "a store was formatted a second time")
+                both_are_there(n, one, two)
+                n.power_off()
+        check(file_sum(image.name) == before, "the golden image has been written to")
+
+
+@case()
+def waits_for_its_server(log):
+    """A server that is away when the node boots is waited for; one that never comes, or has not the export, costs the guest its disk, and a line says why."""
+    with golden(SIZE >> 20) as image:
+        server = NbdServer(image.name, read_only=True)
+        with over_nbd(log, server.url) as n:
+            n.expect("nbd: waiting for the server")
+            with server:
+                n.boot()
+                sectors(n)
+        with over_nbd(log, server.url) as n:
+            text = n.boot()
+            check(f"disk: NBD server {server.address}, export disk: the server can't be reached: start it, or correct the key; the guest gets no disk" in text, "no line says that the server is away")
+            check("NBD server" in ask(n, "disk status")["error"], "disk status does not say why")
+        with server, over_nbd(log, server.url + "x") as n:
+            check("export diskx: the server refuses the export: correct its name" in n.boot(), "no line says that there is no such export")

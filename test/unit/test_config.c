@@ -175,6 +175,16 @@ static void bad_values_say_what_is_right(void)
 		"i golden=ahci0:1x",
 		"i golden=ahci1234",
 		"i golden=nvme0x",
+		"i golden=nbd://",
+		"i golden=nbd://1.2.3.4",
+		"i golden=nbd://1.2.3/x",
+		"i golden=nbd://1.2.3.4.5/x",
+		"i golden=nbd://1.2.3.4:/x",
+		"i golden=nbd://1.2.3.4:0/x",
+		"i golden=nbd://1.2.3.4:65536/x",
+		"i golden=nbd://1.2.3.4:99999999999/x",
+		"i golden=nbd://server/x",
+		"i golden=http://1.2.3.4/x",
 		"i store=name:",
 		"i store=name:123456789012345678901234567890123456789012345",
 		"i on_no_disk=maybe",
@@ -303,8 +313,23 @@ static void places_on_disks_are_taken(void)
 	CHECK_STR(c.store.drive, "");
 }
 
+static void places_on_servers_are_taken(void)
+{
+	CHECK(options("i kernel=k nic.1:0.0=control golden=nbd://10.0.0.5/a/b "
+		      "store=nbd://1.2.3.4:99/") == 0);
+	CHECK(config_finish(&c, &e) == 0);
+	CHECK_EQ(c.golden.ip, 0x0a000005);
+	CHECK_EQ(c.golden.port, 10809);
+	CHECK_STR(c.golden.export, "a/b");
+	CHECK_EQ(c.store.ip, 0x01020304);
+	CHECK_EQ(c.store.port, 99);
+	CHECK_STR(c.store.export, "");
+}
+
 static void keys_of_the_disk_agree(void)
 {
+	CHECK(options("i kernel=k golden=nbd://10.0.0.1/x") == 0 && config_finish(&c, &e) < 0);
+	CHECK_STR(e.text, "nbd:// without a control card: add nic.MAC=control");
 	CHECK(options("i kernel=k store=ahci0") == 0 && config_finish(&c, &e) < 0);
 	CHECK_STR(e.text, "store= without an image: add disk=FILE or golden=DEVICE");
 	CHECK(options("i kernel=k disk=f golden=ahci0") == 0 && config_finish(&c, &e) < 0);
@@ -339,6 +364,7 @@ int main(void)
 	RUN(oversized_and_strange_text_is_refused);
 	RUN(addresses_are_numbers);
 	RUN(places_on_disks_are_taken);
+	RUN(places_on_servers_are_taken);
 	RUN(keys_of_the_disk_agree);
 	RUN(too_many_nics_are_refused);
 	return check_result();

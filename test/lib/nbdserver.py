@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An NBD server on this host, which a node reaches as 10.0.2.2 over QEMU's user network."""
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from node import Failure
+
+HOST_OF_USER_NET = "10.0.2.2"
+START_SECONDS = 20
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class NbdServer:
+    """qemu-nbd or nbdkit with one raw image as the export `disk`. A context manager: leaving it ends the server."""
+
+    def __init__(self, image, program="qemu-nbd", read_only=False):
+        if not shutil.which(program):
+            raise Failure(f"no {program} (run make setup)")
+        self.port = free_port()
+        if program == "qemu-nbd":
+            self.command = ["qemu-nbd", "-b", "127.0.0.1", "-p", str(self.port), "-x", "disk", "-t", "-f", "raw", "-e", "4", "--discard=unmap"] + ["-r"] * read_only + [image]
+        else:
+            self.command = ["nbdkit", "-f", "-i", "127.0.0.1", "-p", str(self.port), "-e", "disk"] + ["-r"] * read_only + ["file", image]
+        self.process = None
+
+    @property
+    def address(self):
+        return f"{HOST_OF_USER_NET}:{self.port}"
+
+    @property
+    def url(self):
+        return f"nbd://{self.address}/disk"
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end and self.process.poll() is None:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise Failure(f"{self.command[0]} does not listen at port {self.port} (status {self.process.poll()})")
+
+    def kill(self):
+        """As a crash: nothing is said to anybody."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
