@@ -665,11 +665,6 @@ int config_file(struct config *c, const char *text, size_t size, struct config_e
 	return 0;
 }
 
-static bool given(const struct disk_place *p)
-{
-	return p->drive[0] || p->name[0] || p->ip;
-}
-
 static bool has_control(const struct config *c)
 {
 	for (uint32_t i = 0; i < c->n_nics; i++)
@@ -680,11 +675,11 @@ static bool has_control(const struct config *c)
 
 static int check_disk(const struct source *s, const struct config *c)
 {
-	bool image = c->disk[0], golden = given(&c->golden);
+	bool image = c->disk[0], golden = disk_place_given(&c->golden);
 
 	if (image && golden)
 		return fail(s, "disk= and golden= are both given: remove one");
-	if (given(&c->store) && !image && !golden)
+	if (disk_place_given(&c->store) && !image && !golden)
 		return fail(s, "store= without an image: add disk=FILE or golden=DEVICE");
 	if (golden && !memcmp(&c->golden, &c->store, sizeof c->golden))
 		return fail(s, "golden= and store= name the same place: change one");

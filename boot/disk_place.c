@@ -17,7 +17,7 @@ static const char *number(const char *s, uint32_t *n)
 
 static bool parse_drive(const char *text, struct disk_place *p)
 {
-	static const char kinds[][5] = {"ahci", "nvme"};
+	static const char kinds[][5] = {"ahci", "nvme", "ide"};
 	const char *end = NULL;
 	uint32_t n;
 

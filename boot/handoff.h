@@ -71,6 +71,11 @@ struct disk_place {
 	char export[64];    /* of that server; may be empty */
 };
 
+static inline _Bool disk_place_given(const struct disk_place *p)
+{
+	return p->drive[0] || p->name[0] || p->ip;
+}
+
 enum no_disk_action { NO_DISK_START = 0, NO_DISK_STOP };
 
 struct handoff {

@@ -219,9 +219,9 @@ static EFI_STATUS open_all(struct files_given *g, const struct config *c, struct
 /* Memory for what the guest writes: none if that goes to a disk, or if it has none. */
 static uint64_t room(const struct config *c)
 {
-	bool disk = c->disk[0] || c->golden.drive[0] || c->golden.name[0];
+	bool disk = c->disk[0] || disk_place_given(&c->golden);
 
-	return disk && !c->store.drive[0] && !c->store.name[0] ? c->disk_room : 0;
+	return disk && !disk_place_given(&c->store) ? c->disk_room : 0;
 }
 
 EFI_STATUS place_all(struct placement *p, const struct config *c, struct files *f)

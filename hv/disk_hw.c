@@ -13,6 +13,31 @@ void hw_write32(volatile void *regs, uint32_t offset, uint32_t v)
 	*(volatile uint32_t *)((volatile char *)regs + offset) = v;
 }
 
+uint8_t hw_in8(uint16_t port)
+{
+	return inb(port);
+}
+
+uint16_t hw_in16(uint16_t port)
+{
+	return inw(port);
+}
+
+void hw_out8(uint16_t port, uint8_t v)
+{
+	outb(port, v);
+}
+
+void hw_out32(uint16_t port, uint32_t v)
+{
+	outl(port, v);
+}
+
+void hw_master_off(const void *function)
+{
+	host_function_command(function, 0, HOST_COMMAND_MASTER);
+}
+
 void *hw_dma_alloc(size_t pages)
 {
 	return pages_alloc(pages);

@@ -13,11 +13,6 @@
 
 #define GIVE_UP_MS 120000u /* without a server: then the guest gets I/O errors */
 
-bool disk_place_given(const struct disk_place *p)
-{
-	return p->drive[0] || p->name[0] || p->ip;
-}
-
 const char *disk_place_text(const struct disk_place *p, char text[PLACE_TEXT])
 {
 	char ip[STACK_IP_TEXT];

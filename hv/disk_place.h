@@ -23,4 +23,3 @@ int disk_place_remote(const struct disk_place *p, struct partition *part, bool r
 		      size_t size);
 /* As it is written in the configuration; "memory" if it is none. */
 const char *disk_place_text(const struct disk_place *p, char text[PLACE_TEXT]);
-bool disk_place_given(const struct disk_place *p);

@@ -7,19 +7,25 @@
 #include "hv/fmt.h"
 #include "hv/log.h"
 #include "storage/ahci.h"
+#include "storage/ide.h"
 #include "storage/nvme.h"
 
 #define CONTROLLERS_MAX 16
 #define CLASS_STORAGE	0x01
+#define SUBCLASS_IDE	0x01
 #define SUBCLASS_SATA	0x06
 #define SUBCLASS_NVM	0x08
 #define PROG_IF_AHCI	0x01
 #define PROG_IF_NVME	0x02
+#define PROG_IF_NATIVE	0x05 /* IDE: a bit for each channel, its ports are those of its BARs */
+#define PROG_IF_MASTER	0x80
 #define AHCI_BAR	5
 #define AHCI_BYTES	0x1100 /* generic control, 32 ports */
 #define NVME_BYTES	0x2000 /* registers, doorbells of two queues */
-#define LOST_US		50000  /* an interrupt that did not come costs no more */
-#define POLL_US		500    /* without interrupts */
+#define IDE_CHANNELS	2
+#define IDE_MASTER_BAR	4
+#define LOST_US		50000 /* an interrupt that did not come costs no more */
+#define POLL_US		500   /* without interrupts */
 
 static struct drive *drives[DRIVES_MAX];
 static unsigned count;
@@ -79,6 +85,7 @@ void drives_off(void)
 /* --- finding them --- */
 
 struct controller {
+	struct drive_controller common;
 	const char *kind;
 	unsigned *next;	 /* number of the next drive of this kind */
 	bool interrupts; /* it has one */
@@ -98,6 +105,7 @@ static void found(struct drive *d, void *arg)
 {
 	struct controller *c = arg;
 
+	d->controller = &c->common;
 	if (count == DRIVES_MAX) {
 		log_warn("disks: more than %u: the others are not used", DRIVES_MAX);
 		drive_off(d);
@@ -125,7 +133,8 @@ static struct controller *controller_new(const struct host_function *f, const ch
 
 	*c = (struct controller){.kind = kind, .next = next, .first = count};
 	host_function_command(f, HOST_COMMAND_MEMORY | HOST_COMMAND_IO | HOST_COMMAND_MASTER, 0);
-	controllers[n_controllers++] = *f;
+	controllers[n_controllers] = *f;
+	c->common.function = &controllers[n_controllers++];
 	return c;
 }
 
@@ -165,6 +174,62 @@ static void add_nvme(const struct host_function *f)
 	report(f, "nvme", nvme_init(regs, found, c));
 }
 
+/* --- IDE: a wire for each channel, and I/O ports --- */
+
+static bool route_wire(struct controller *c, unsigned irq)
+{
+	bool level, low;
+	unsigned gsi = host_isa_gsi(irq, &level, &low);
+	int vector = host_ioapic_in_use(gsi) ? -EBUSY : irq_vector_alloc(interrupt, c);
+
+	return vector >= 0 &&
+	       host_ioapic_route(gsi, (uint8_t)vector, this_cpu()->apic_id, level, low) == 0;
+}
+
+static bool ide_ports(const struct host_function *f, unsigned channel, struct ide_ports *p)
+{
+	static const struct ide_ports legacy[IDE_CHANNELS] = {{0x1f0, 0x3f6, 0}, {0x170, 0x376, 8}};
+	uint16_t master = host_function_io(f, IDE_MASTER_BAR);
+
+	*p = legacy[channel];
+	if (f->prog_if & PROG_IF_NATIVE & 1u << 2 * channel) {
+		p->command = host_function_io(f, 2 * channel);
+		p->control = (uint16_t)(host_function_io(f, 2 * channel + 1) + 2);
+	}
+	p->bus_master = (uint16_t)(p->bus_master + master);
+	return master && p->command && p->control > 2;
+}
+
+static void add_channel(const struct host_function *f, unsigned channel, struct controller *c)
+{
+	static const unsigned irq[IDE_CHANNELS] = {14, 15};
+	struct ide_ports ports;
+	int err;
+
+	if (!ide_ports(f, channel, &ports)) {
+		log_warn("ide controller at %02x:%02x.%x: the firmware has given channel %u no "
+			 "ports",
+			 f->bus, f->dev, f->fn, channel);
+		return;
+	}
+	c->interrupts = !(f->prog_if & PROG_IF_NATIVE) && route_wire(c, irq[channel]);
+	err = ide_init(&ports, found, c);
+	if (err != -ENODEV) /* a channel without disks is no error */
+		report(f, "ide", err);
+}
+
+static void add_ide(const struct host_function *f)
+{
+	static unsigned next;
+	struct controller *c;
+
+	if (!(f->prog_if & PROG_IF_MASTER))
+		return;
+	c = controller_new(f, "ide", &next);
+	for (unsigned i = 0; i < IDE_CHANNELS; i++)
+		add_channel(f, i, c);
+}
+
 static void each(uint8_t subclass, void (*add)(const struct host_function *f))
 {
 	struct host_function f[CONTROLLERS_MAX];
@@ -178,4 +243,5 @@ void drives_find(void)
 {
 	each(SUBCLASS_SATA, add_ahci);
 	each(SUBCLASS_NVM, add_nvme);
+	each(SUBCLASS_IDE, add_ide);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disks of the machine itself: AHCI and NVMe. They are the hypervisor's; the guest sees
- * neither them nor their controllers. Looked for only if the configuration names one.
+ * The disks of the machine itself: AHCI, NVMe, IDE with bus mastering. They are the hypervisor's;
+ * the guest sees neither them nor their controllers. Looked for only if the configuration names
+ * one.
  *
- * Names count what was found, by PCI address and port: ahci0, ahci1, ..., nvme0, ... Context: the
- * boot CPU.
+ * Names count what was found, by PCI address and port: ahci0, ahci1, ..., nvme0, ..., ide0, ...
+ * Context: the boot CPU.
  */
 #pragma once
 #include <stdbool.h>

@@ -206,15 +206,15 @@ static int reset(struct drive *d)
 	return err ? err : port_start(p);
 }
 
-static void off(struct drive *d)
+static int off(struct drive *d)
 {
 	struct ahci_port *p = (struct ahci_port *)d;
 
 	port_write(p, PxIE, 0);
-	if (port_stop(p) != 0) {
-		(void)port_comreset(p);
-		(void)port_stop(p);
-	}
+	if (port_stop(p) == 0)
+		return 0;
+	(void)port_comreset(p);
+	return port_stop(p);
 }
 
 /* --- commands --- */
@@ -360,7 +360,7 @@ static int bring_up(struct ahci_port *p, uint32_t cap)
 		return err ? err : -ENODEV;
 	err = identify(p, &id);
 	if (err) {
-		off(d);
+		(void)off(d);
 		return err;
 	}
 	p->ncq = cap & CAP_SNCQ && id.queue_depth > 1;

@@ -20,7 +20,8 @@ enum ata_command {
 #define ATA_DRDY 0x40u
 #define ATA_BSY	 0x80u
 
-#define ATA_DEVICE_LBA 0x40u
+#define ATA_DEVICE_LBA	0x40u
+#define ATA_DEVICE_ONES 0xa0u /* obsolete bits that old disks want */
 
 #define ATA_IDENTITY_WORDS 256
 

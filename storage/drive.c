@@ -125,7 +125,10 @@ static void submit(struct blockdev *dev, struct block_request *r)
 static void give_up(struct drive *d, int status)
 {
 	d->gone = true;
-	d->ops->off(d);
+	if (d->ops->off(d) != 0) { /* it could write to memory that is somebody else's by then */
+		hw_master_off(d->controller->function);
+		d->controller->off = true;
+	}
 	while (d->busy) {
 		d->count.errors++;
 		finish(d, leave_slot(d, (unsigned)__builtin_ctz(d->busy)), status);
@@ -226,6 +229,10 @@ bool drive_poll(struct drive *d)
 {
 	uint32_t done = 0, failed = 0, late;
 
+	if (!d->gone && d->controller->off) {
+		give_up(d, -ENODEV);
+		return true;
+	}
 	if (!d->busy)
 		return start_some(d);
 	if (d->ops->look(d, &done, &failed) != 0) {

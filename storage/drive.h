@@ -30,11 +30,18 @@ struct drive_ops {
 	 * device does not answer any more. */
 	int (*look)(struct drive *d, uint32_t *done, uint32_t *failed);
 	/* Afterwards nothing that was started goes on or touches memory. Bounded; negative: the
-	 * device could not be brought back, but it is quiet all the same. */
+	 * device could not be brought back, and `off` follows. */
 	int (*reset)(struct drive *d);
-	/* For good: no access to memory any more. */
-	void (*off)(struct drive *d);
+	/* For good: no access to memory any more. Negative: that can't be had of the device, and
+	 * its controller's bus mastering has to go. */
+	int (*off)(struct drive *d);
 	bool errors_are_exact; /* a failed slot has failed by itself, and the others go on */
+};
+
+/* What several drives can have in common. */
+struct drive_controller {
+	const void *function; /* for hw_master_off() */
+	bool off;	      /* it was, for one of its drives: none of them can go on */
 };
 
 struct drive_counters {
@@ -46,7 +53,8 @@ struct drive_counters {
 struct drive {
 	struct blockdev dev; /* first: a drive is a block device */
 	const struct drive_ops *ops;
-	char name[DRIVE_NAME_MAX + 1]; /* "ahci0" */
+	struct drive_controller *controller; /* set by `found` */
+	char name[DRIVE_NAME_MAX + 1];	     /* "ahci0" */
 	char model[DRIVE_MODEL_MAX + 1];
 	unsigned depth;	 /* slots in use at once, at most DRIVE_SLOTS */
 	bool gone;	 /* it answers nothing any more: requests end with -ENODEV */
@@ -65,7 +73,8 @@ struct drive {
 	bool flushing; /* the one in flight is a FLUSH */
 };
 
-/* Everything but `private` and dev.ops has been filled in. */
+/* Everything but `private`, dev.ops and what is the finder's (controller, name) has been filled in.
+ */
 void drive_init(struct drive *d);
 /* Ends what has been done or took too long, starts what waits. True: something has changed. */
 bool drive_poll(struct drive *d);

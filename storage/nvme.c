@@ -212,7 +212,7 @@ static int reset(struct drive *d)
 }
 
 /* Its own cache is written first (NVMe 7.6.2). */
-static void off(struct drive *d)
+static int off(struct drive *d)
 {
 	struct nvme *n = (struct nvme *)d;
 
@@ -222,7 +222,7 @@ static void off(struct drive *d)
 			break;
 		hw_delay_us(STEP_US);
 	}
-	(void)disable(n);
+	return disable(n);
 }
 
 /* --- commands --- */
@@ -349,7 +349,7 @@ static int bring_up(struct nvme *n)
 	if (!err)
 		err = take_namespace(n);
 	if (err) {
-		off(&n->drive);
+		(void)off(&n->drive);
 		return err == -ENOTSUP ? err : -ENODEV;
 	}
 	n->drive.ops = &nvme_ops;

@@ -149,6 +149,8 @@ unsigned host_function_find(uint8_t class_code, uint8_t subclass, struct host_fu
 void host_function_command(const struct host_function *f, uint32_t set, uint32_t clear);
 /* A base address register of memory; 0 if it is none. */
 hpa_t host_function_bar(const struct host_function *f, unsigned bar);
+/* One of I/O ports; 0 if it is none, or has no place. */
+uint16_t host_function_io(const struct host_function *f, unsigned bar);
 /* One message for everything: MSI-X (entry 0) or MSI. -ENOTSUP: it has neither. */
 int host_function_message(const struct host_function *f, uint8_t vector, uint32_t apic_id);
 

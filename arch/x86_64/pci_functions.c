@@ -100,6 +100,13 @@ hpa_t host_function_bar(const struct host_function *f, unsigned bar)
 	return (hpa_t){high << 32 | (low & ~0xfu)};
 }
 
+uint16_t host_function_io(const struct host_function *f, unsigned bar)
+{
+	uint32_t v = read(f, PCI_BAR0 + 4 * bar);
+
+	return v & BAR_IO && v != UINT32_MAX ? (uint16_t)(v & ~3u) : 0;
+}
+
 /* --- messages --- */
 
 static unsigned capability(const struct host_function *f, uint8_t id)

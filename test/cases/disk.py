@@ -148,24 +148,33 @@ def file_sum(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
-def on_drives(log, image, golden_bus, store, store_bus):
+def on_drives(log, image, golden_bus, store, store_bus, emu="qemu"):
     """A node whose golden image and store lie on disks of the machine."""
-    return Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
+    return Node(emu=emu, icount=emu == "qemu", log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
 
 
-@case(buses=[("ahci", "nvme"), ("nvme", "ahci")])
+@case(buses=[("ahci", "nvme"), ("nvme", "ahci"), ("ide", "ide")])
 def kept(log, buses):
     """What a guest wrote and flushed, and what was sealed, is there when the node has been switched off and on; the golden image is as it was."""
-    golden_bus, store_bus = buses
+    restarted(log, *buses)
+
+
+@case()
+def kept_on_vtx(log):
+    """The same in Bochs: its IDE controller is that of an i440FX."""
+    restarted(log, "ide", "ide", "bochs")
+
+
+def restarted(log, golden_bus, store_bus, emu="qemu"):
     with golden(SIZE >> 20) as image, tempfile.TemporaryDirectory(prefix="store-") as directory:
         store, before = os.path.join(directory, "store.img"), file_sum(image.name)
-        with on_drives(log, image.name, golden_bus, store, store_bus) as n:
+        with on_drives(log, image.name, golden_bus, store, store_bus, emu) as n:
             console = n.boot()
             check(f"in {store_bus}" in console and "it has been formatted" in console, "a new store was not formatted")
             sectors(n)
             one, two = write_and_seal(n)
             n.power_off()
-        with on_drives(log, image.name, golden_bus, store, store_bus) as n:
+        with on_drives(log, image.name, golden_bus, store, store_bus, emu) as n:
             console = n.boot()
             check("it has been formatted" not in console, "a store was formatted a second time")
             both_are_there(n, one, two)

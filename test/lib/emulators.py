@@ -87,6 +87,15 @@ def disk_files(options):
     return [f and os.path.realpath(f) for f in (options.disk_bus and options.disk, store)]
 
 
+def bochs_geometry(file):
+    """Bochs takes a disk's size from it."""
+    heads, spt = 16, 32
+    cylinders, rest = divmod(os.path.getsize(file), heads * spt * media.SECTOR)
+    if rest or not cylinders:
+        raise SetupError(f"{file}: Bochs takes disks of N * {heads * spt * media.SECTOR >> 10} KiB only")
+    return f"cylinders={cylinders}, heads={heads}, spt={spt}"
+
+
 class Qemu(Machine):
     """q35 with OVMF; serial line on the process's stdin and stdout."""
 
@@ -136,8 +145,17 @@ class Qemu(Machine):
         for role, name, file in zip(("golden", "store"), names, disk_files(self.options)):
             if not name:
                 continue
-            device = f"ide-hd,bus=ide.{name[4:]}" if name.startswith("ahci") else f"nvme,serial={role}"
+            device = self._device(role, name.rstrip("0123456789"), int(name.lstrip("ahcinvmede")))
             self.command += ["-drive", f"if=none,id={role},format=raw,file={file}", "-device", f"{device},drive={role}"]
+
+    def _device(self, role, bus, number):
+        if bus == "nvme":
+            return f"nvme,serial={role}"
+        if bus == "ahci":
+            return f"ide-hd,bus=ide.{number}"
+        if number == 0:  # q35 has no such controller
+            self.command += ["-device", "piix4-ide,id=piix"]
+        return f"ide-hd,bus=piix.{number // 2},unit={number % 2}"
 
     def _net_boot(self):
         media.make_tftp(self.options, self.run_dir)
@@ -186,6 +204,7 @@ class Bochs(Machine):
             f"com1: enabled=1, mode=term, dev={os.ttyname(slave)}",
             "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
             f"ata0-master: type=disk, path={esp}, mode=flat, cylinders={cylinders}, heads=16, spt=63",
+            *self._drives(),
             "boot: disk",
             f"log: {self.path('bochs.log')}",
             "panic: action=fatal",
@@ -202,6 +221,15 @@ class Bochs(Machine):
         with open(self.path("go"), "w") as f:
             f.write("c\nq\n")
         self.command = ["bochs", "-q", "-f", self.path("bochsrc"), "-rc", self.path("go")]
+
+    def _drives(self):
+        """The golden image's disk and the store's, behind the ESP's: first its channel's other device."""
+        places = iter(("ata0-slave", "ata1-master"))
+        if self.options.disk_bus or self.options.store:
+            yield "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15"
+        for file in disk_files(self.options):
+            if file:
+                yield f"{next(places)}: type=disk, path={file}, mode=flat, {bochs_geometry(file)}"
 
     def _nics(self):
         cards = self.options.nics

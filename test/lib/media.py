@@ -18,7 +18,9 @@ FAT16_MAX = 1024 << 20
 
 def drive_names(options):
     """What Stasis calls the golden image's disk and the store's: in the order in which the machine has them."""
-    names, number = [], {"ahci": 1 if options.boot == "esp" else 0, "nvme": 0}
+    names, number = [], {"ahci": 0, "nvme": 0, "ide": 0}
+    if options.boot == "esp":  # its own disk comes first
+        number["ide" if options.emu == "bochs" else "ahci"] = 1
     for bus in (options.disk_bus, options.store and options.store[1]):
         names.append(bus and f"{bus}{number[bus]}")
         if bus:

@@ -15,7 +15,7 @@ ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong opt
 3 no guest ran (Stasis refused, the emulator failed) or the run was ended"""
 
 
-BUSES = ("ahci", "nvme")
+BUSES = ("ahci", "nvme", "ide")
 
 
 def drive(text):
@@ -36,7 +36,7 @@ def parser():
     p.add_argument("--kernel", required=True, metavar="FILE", help="the guest's bzImage")
     p.add_argument("--initrd", required=True, metavar="FILE")
     p.add_argument("--disk", metavar="FILE[,bus=BUS]", type=drive, help=f"a raw golden image for the guest's disk, in memory or on a disk of the machine ({', '.join(BUSES)})")
-    p.add_argument("--store", metavar="FILE[,bus=BUS]", type=drive, help="a disk of the machine for what the guest writes; made if absent. Without it, that is lost with the machine")
+    p.add_argument("--store", metavar="FILE[,bus=BUS]", type=drive, help="a disk of the machine for what the guest writes (default bus: ahci; bochs: ide); made if absent. Without it, that is lost with the machine")
     p.add_argument("--control", metavar="NETDEV", help="a control card; qemu: a -netdev less its id (user, dgram,...), bochs: an ethmod (slirp)")
     p.add_argument("--control-card", default="e1000e", metavar="MODEL", help="QEMU's: e1000e, e1000, virtio-net-pci (default e1000e)")
     p.add_argument("--nic", action="append", default=[], metavar="MODEL[,NETDEV]",
@@ -85,9 +85,9 @@ def parse(argv):
     if o.store and not o.disk:
         p.error("--store needs a golden image: add --disk")
     if o.store and not o.store[1]:
-        o.store = o.store[0], "ahci"
-    if o.emu == "bochs" and (o.store or o.disk and o.disk[1]):
-        p.error("--store and bus= are for QEMU's machine: Bochs's has neither AHCI nor NVMe")
+        o.store = o.store[0], "ahci" if o.emu == "qemu" else "ide"
+    if o.emu == "bochs" and any(d and d[1] not in (None, "ide") for d in (o.disk, o.store)):
+        p.error("bus=ahci and bus=nvme are for QEMU's machine: Bochs's has IDE")
     if o.disk:
         o.disk, o.disk_bus = o.disk
     else:

@@ -47,6 +47,7 @@ static struct {
 	bool stuck;		/* CR and FR stay */
 	bool backwards;		/* ends the highest slot first */
 	bool mixed;		/* queued commands and others at once: the driver's fault */
+	bool master_off;	/* it reaches no memory any more */
 	unsigned most, flushes; /* commands at once; that were done */
 } m;
 
@@ -135,6 +136,12 @@ void *hw_dma_alloc(size_t pages)
 uint64_t hw_dma_address(const void *p)
 {
 	return (uintptr_t)p;
+}
+
+void hw_master_off(const void *function)
+{
+	CHECK(function == &m);
+	m.master_off = true;
 }
 
 uint64_t hw_us(void)
@@ -244,6 +251,7 @@ static bool work(void)
 
 /* --- its user --- */
 
+static struct drive_controller controller = {.function = &m};
 static struct drive *drive;
 static struct block_request request[REQUESTS];
 static struct block_vec vec[REQUESTS];
@@ -253,6 +261,7 @@ static unsigned ended;
 static void found(struct drive *d, void *arg)
 {
 	(void)arg;
+	d->controller = &controller;
 	drive = d;
 }
 
@@ -275,6 +284,7 @@ static void plug_in(unsigned queue_depth)
 {
 	memset(&m, 0, sizeof(m));
 	m.bad = NOWHERE;
+	controller.off = false;
 	m.port[SIG] = 0x101;
 	m.port[SSTS] = 0x123;
 	m.port[TFD] = 0x50;
@@ -450,6 +460,7 @@ static void a_disk_that_falls_silent(void)
 	m.silent = true;
 	all_end(-ETIMEDOUT);
 	CHECK_EQ(m.port[CI] | m.port[SACT], 0); /* it was told to leave memory alone */
+	CHECK(!m.master_off);
 }
 
 static void a_disk_that_is_slow_once(void)
@@ -485,6 +496,7 @@ static void an_engine_that_does_not_stop(void)
 		return;
 	m.stuck = m.silent = true;
 	all_end(-ETIMEDOUT);
+	CHECK(m.master_off);
 }
 
 static void busy_for_good(void)

@@ -21,7 +21,10 @@ static struct drive d;
 static const struct block_request *taken[DRIVE_SLOTS]; /* by the device, and not answered */
 static uint32_t answer_done, answer_failed;
 static unsigned starts, resets, offs;
-static bool vanished, no_reset;
+static bool vanished, no_reset, no_off;
+static struct drive_controller controller;
+static unsigned master_offs;
+static unsigned ended;
 static uint64_t bad_sector;
 static struct block_request *order[64];
 
@@ -54,11 +57,22 @@ static int reset(struct drive *x)
 	return no_reset ? -ETIMEDOUT : 0;
 }
 
-static void off(struct drive *x)
+static int off(struct drive *x)
 {
 	(void)x;
-	memset(taken, 0, sizeof(taken));
 	offs++;
+	if (no_off)
+		return -ETIMEDOUT;
+	memset(taken, 0, sizeof(taken));
+	return 0;
+}
+
+void hw_master_off(const void *function)
+{
+	CHECK(function == &controller);
+	CHECK_EQ(ended, 0); /* what the device could still write to is nobody else's yet */
+	memset(taken, 0, sizeof(taken));
+	master_offs++;
 }
 
 static const struct drive_ops ops = {
@@ -75,7 +89,6 @@ static const struct drive_ops exact_ops = {.name = "model",
 static char data[REQUESTS][SECTOR_SIZE];
 static struct block_vec vec[REQUESTS];
 static struct block_request r[REQUESTS];
-static unsigned ended;
 
 static void done(struct block_request *x)
 {
@@ -88,12 +101,15 @@ static void done(struct block_request *x)
 
 static void setup(const struct drive_ops *o, unsigned depth)
 {
-	d = (struct drive){.ops = o, .depth = depth, .dev.sectors = 1000};
+	controller = (struct drive_controller){.function = &controller};
+	d = (struct drive){
+		.ops = o, .depth = depth, .dev.sectors = 1000, .controller = &controller};
 	drive_init(&d);
 	memset(taken, 0, sizeof(taken));
 	answer_done = answer_failed = 0;
 	starts = resets = offs = ended = 0;
-	vanished = no_reset = false;
+	vanished = no_reset = no_off = false;
+	master_offs = 0;
 	bad_sector = UINT64_MAX;
 }
 
@@ -307,6 +323,26 @@ static void a_partition_ends_where_it_ends(void)
 	CHECK_EQ(starts, 1);
 }
 
+/* One that can't be made quiet takes its controller's other drives with it. */
+static void one_that_stays_loud_loses_the_bus(void)
+{
+	setup(&ops, 4);
+	no_reset = no_off = true;
+	ask(0, BLOCK_READ, 1);
+	ask(1, BLOCK_WRITE, 2);
+	now_us += 2 * DRIVE_TIMEOUT_US;
+	(void)drive_poll(&d);
+	CHECK_EQ(master_offs, 1);
+	CHECK_EQ(ended, 2);
+	CHECK(d.gone);
+	setup(&ops, 4);
+	controller.off = true;
+	ask(0, BLOCK_READ, 1);
+	(void)drive_poll(&d);
+	CHECK_EQ(r[0].status, -ENODEV);
+	CHECK_EQ(master_offs, 0);
+}
+
 int main(void)
 {
 	RUN(as_many_as_it_takes_are_in_flight);
@@ -320,5 +356,6 @@ int main(void)
 	RUN(one_that_is_always_silent_is_given_up);
 	RUN(answers_nobody_asked_for_do_nothing);
 	RUN(a_partition_ends_where_it_ends);
+	RUN(one_that_stays_loud_loses_the_bus);
 	return check_result();
 }
