@@ -112,6 +112,17 @@ static bool set_store(struct config *c, const char *value)
 	return disk_place_parse(value, &c->store);
 }
 
+static bool set_disk_errors(struct config *c, const char *value)
+{
+	if (!strcmp(value, "report"))
+		c->disk_errors = DISK_ERRORS_REPORT;
+	else if (!strcmp(value, "freeze"))
+		c->disk_errors = DISK_ERRORS_FREEZE;
+	else
+		return false;
+	return true;
+}
+
 static bool set_on_no_disk(struct config *c, const char *value)
 {
 	if (!strcmp(value, "start"))
@@ -283,6 +294,7 @@ static const struct key {
 	{"golden", set_golden, PLACE_USE},
 	{"store", set_store, PLACE_USE},
 	{"on_no_disk", set_on_no_disk, "use start or stop"},
+	{"disk_errors", set_disk_errors, "use report or freeze"},
 	{"cpus", set_cpus, "use 1 to 256"},
 	{"memory", set_memory, "use MiB, 64 or more"},
 	{"hv_base", set_hv_base, "use a multiple of 0x200000 below 4 GiB"},

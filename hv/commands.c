@@ -213,7 +213,10 @@ const struct command commands[] = {
 	{"freezes", "", "how the latest freezes went", cmd_freezes},
 	{"exits", "[reset]", "exits and their mean cost, by CPU and reason", cmd_exits},
 	{"trace", "on|off|dump [N]", "the latest exits of each CPU", cmd_trace},
-	{"disk", "status|tree | seal|rollback|merge NAME | branch NAME KEEP",
+	{"disk",
+	 "status|tree | seal|rollback|merge NAME | branch NAME KEEP | errors report|freeze | "
+	 "format "
+	 "[--erase]",
 	 "the guest's disk and its sealed points", cmd_disk},
 	{"net", "status", "the control network", cmd_net},
 	{"selftest", "roundtrip [TIMES]",

@@ -5,6 +5,7 @@
 #include "hv/commands.h"
 #include "hv/console.h"
 #include "hv/disk.h"
+#include "hv/disk_open.h"
 #include "storage/store.h"
 
 struct names {
@@ -76,27 +77,76 @@ static int count(struct store *s, void *arg)
 	return 0;
 }
 
+static void json_side(const char *name, const struct disk_side *x)
+{
+	const struct block_counters *c = x->count;
+
+	out(",\"%s\":{\"place\":", name);
+	out_json_string(x->place);
+	out(",\"reads\":%llu,\"writes\":%llu,\"flushes\":%llu,\"read_bytes\":%llu,"
+	    "\"written_bytes\":%llu,\"errors\":%llu,\"timeouts\":%llu,\"resets\":%llu,"
+	    "\"latency_max_us\":%llu}",
+	    (ull)c->reads, (ull)c->writes, (ull)c->flushes, (ull)c->read_bytes,
+	    (ull)c->written_bytes, (ull)c->errors, (ull)c->timeouts, (ull)c->resets,
+	    (ull)c->latency_max_us);
+}
+
+static void show_side(const char *name, const struct disk_side *x)
+{
+	const struct block_counters *c = x->count;
+
+	out("%-11s %s: %llu reads of %llu KiB, %llu writes of %llu KiB, %llu flushes\n"
+	    "            %llu errors, %llu time-outs, %llu resets, at most %llu us\n",
+	    name, x->place, (ull)c->reads, (ull)c->read_bytes >> 10, (ull)c->writes,
+	    (ull)c->written_bytes >> 10, (ull)c->flushes, (ull)c->errors, (ull)c->timeouts,
+	    (ull)c->resets, (ull)c->latency_max_us);
+}
+
+static const char *errors_text(void)
+{
+	return disk_errors() == DISK_ERRORS_FREEZE ? "freeze" : "report";
+}
+
+static void json_status(const struct totals *t)
+{
+	const struct store_stats *x = &t->stats;
+	struct disk_side side;
+
+	out(HEAD "\"bytes\":%llu,\"in_use\":%s,\"guest_read\":%llu,\"guest_written\":%llu,"
+		 "\"read\":%llu,\"written\":%llu,\"flushes\":%llu,\"free\":%llu,"
+		 "\"live\":%llu,\"dead\":%llu,\"errors\":\"%s\",\"waiting\":%u",
+	    (ull)t->sectors * SECTOR_SIZE, disk_in_use() ? "true" : "false", (ull)x->guest_read,
+	    (ull)x->guest_written, (ull)x->dev_read, (ull)x->dev_written, (ull)x->flushes,
+	    (ull)x->free_bytes, (ull)x->live_bytes, (ull)x->dead_bytes, errors_text(),
+	    disk_requests());
+	if (disk_side_golden(&side))
+		json_side("golden", &side);
+	if (disk_side_store(&side))
+		json_side("store", &side);
+	out("}\n");
+}
+
 static void show_status(bool json)
 {
 	struct totals t;
 	const struct store_stats *x = &t.stats;
+	struct disk_side side;
 
 	(void)disk_do(count, &t);
-	if (json)
-		out(HEAD "\"bytes\":%llu,\"in_use\":%s,\"guest_read\":%llu,\"guest_written\":%llu,"
-			 "\"read\":%llu,\"written\":%llu,\"flushes\":%llu,\"free\":%llu,"
-			 "\"live\":%llu,\"dead\":%llu}\n",
-		    (ull)t.sectors * SECTOR_SIZE, disk_in_use() ? "true" : "false",
-		    (ull)x->guest_read, (ull)x->guest_written, (ull)x->dev_read,
-		    (ull)x->dev_written, (ull)x->flushes, (ull)x->free_bytes, (ull)x->live_bytes,
-		    (ull)x->dead_bytes);
-	else
-		out("disk        %llu MiB, %s\n"
-		    "guest       read %llu KiB, wrote %llu KiB\n"
-		    "room        %llu KiB free, %llu KiB live, %llu KiB dead\n",
-		    (ull)t.sectors * SECTOR_SIZE >> 20, disk_in_use() ? "in use" : "not in use",
-		    (ull)x->guest_read >> 10, (ull)x->guest_written >> 10, (ull)x->free_bytes >> 10,
-		    (ull)x->live_bytes >> 10, (ull)x->dead_bytes >> 10);
+	if (json) {
+		json_status(&t);
+		return;
+	}
+	out("disk        %llu MiB, %s, errors: %s, %u requests\n"
+	    "guest       read %llu KiB, wrote %llu KiB\n"
+	    "room        %llu KiB free, %llu KiB live, %llu KiB dead\n",
+	    (ull)t.sectors * SECTOR_SIZE >> 20, disk_in_use() ? "in use" : "not in use",
+	    errors_text(), disk_requests(), (ull)x->guest_read >> 10, (ull)x->guest_written >> 10,
+	    (ull)x->free_bytes >> 10, (ull)x->live_bytes >> 10, (ull)x->dead_bytes >> 10);
+	if (disk_side_golden(&side))
+		show_side("golden", &side);
+	if (disk_side_store(&side))
+		show_side("store", &side);
 }
 
 struct nth {
@@ -139,19 +189,35 @@ static void show_tree(bool json)
 		out("]}\n");
 }
 
-int cmd_disk(int argc, char **argv, bool json)
+static int format(bool erase, bool json)
+{
+	char why[200] = "";
+	int err = disk_format(erase, why, sizeof(why));
+
+	if (err && !*why)
+		return refused(err, json);
+	return err ? command_failed(json, "%s", why) : report(0, json);
+}
+
+static int set_errors(const char *what, bool json)
+{
+	if (strcmp(what, "report") != 0 && strcmp(what, "freeze") != 0)
+		return -EINVAL;
+	disk_on_errors(*what == 'f' ? DISK_ERRORS_FREEZE : DISK_ERRORS_REPORT);
+	return report(0, json);
+}
+
+static int with_disk(int argc, char **argv, bool json)
 {
 	struct names n = {argc > 1 ? argv[1] : NULL, argc > 2 ? argv[2] : NULL};
-	const char *what = argc ? argv[0] : "";
+	const char *what = argv[0];
 
-	if (disk_missing())
-		return command_failed(json, "the guest has no disk: %s", disk_missing());
-	if (!disk_present())
-		return command_failed(json, "this node has no disk: give it one with disk=");
 	if (argc == 1 && strcmp(what, "status") == 0)
 		show_status(json);
 	else if (argc == 1 && strcmp(what, "tree") == 0)
 		show_tree(json);
+	else if (argc == 2 && strcmp(what, "errors") == 0)
+		return set_errors(n.name, json);
 	else if (argc == 2 && strcmp(what, "seal") == 0)
 		return report(disk_do(seal, &n), json);
 	else if (argc == 2 && strcmp(what, "merge") == 0)
@@ -163,4 +229,19 @@ int cmd_disk(int argc, char **argv, bool json)
 	else
 		return -EINVAL;
 	return 0;
+}
+
+int cmd_disk(int argc, char **argv, bool json)
+{
+	bool erase = argc == 2 && strcmp(argv[1], "--erase") == 0;
+
+	if (!argc)
+		return -EINVAL;
+	if (!disk_present() && !disk_missing())
+		return command_failed(json, "this node has no disk: give it one with disk=");
+	if (strcmp(argv[0], "format") == 0)
+		return argc == 1 || erase ? format(erase, json) : -EINVAL;
+	if (disk_missing())
+		return command_failed(json, "the guest has no disk: %s", disk_missing());
+	return with_disk(argc, argv, json);
 }

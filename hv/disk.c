@@ -5,36 +5,32 @@
 #include <string.h>
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
-#include "hv/disk_memory.h"
-#include "hv/disk_place.h"
+#include "hv/disk_open.h"
 #include "hv/drives.h"
-#include "hv/fmt.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
-#include "hv/ramdisk.h"
 #include "hv/vblk.h"
 #include "hv/vcpu.h"
 #include "net/ctlnet.h"
+#include "net/nbd_tcp.h"
 #include "storage/fiber.h"
 
 #define SLICE_US     20
 #define CHUNK_BYTES  16384u /* between two looks at the clock */
 #define OTHER_FIBERS 4	    /* the store's own, and a command's */
 #define STACK_BYTES  16384u
-#define HEAP_MIN     (4ull << 20)
-#define HEAP_MAX     (24ull << 20)
+#define STOP_US	     20000u  /* a freeze waits no longer for a back end */
+#define GIVE_UP_MS   120000u /* without a server: then the guest gets I/O errors */
+#define AWAY_MS	     5000u   /* disk_errors=freeze: neither does the guest, running, for a server */
 
-static struct ramdisk golden_ram, room_ram;
-static struct partition golden_part, store_part;
-static struct blockdev *golden, *room; /* NULL: there is none that can be used */
-static struct store_options options;
-static char no_disk[240]; /* why the guest has none, although one is configured */
 static struct fiber_sched *sched;
 static struct store *store;
 static uint64_t due = UINT64_MAX; /* atomic */
 static unsigned working;	  /* requests in fibers */
+static unsigned left_behind;	  /* by freezes, and still in fibers */
 static bool stopping;
-static bool remote;	/* an image or a store is a server's: the network's work is the disk's */
+static enum disk_errors_action errors;
+static uint64_t go_at;	/* tick of the latest disk_go() */
 static bool exchanging; /* a driver that comes now waits for its first answer */
 
 __attribute__((noreturn)) void fiber_overflow(void)
@@ -42,26 +38,76 @@ __attribute__((noreturn)) void fiber_overflow(void)
 	panic("a fiber's stack is too small");
 }
 
-/* --- requests --- */
+/* --- errors --- */
 
-static int transfer_chunk(struct disk_request *r, uint64_t offset, void *buf, size_t n)
+void disk_on_errors(enum disk_errors_action a)
 {
-	struct block_vec vec = {buf, n};
-	uint64_t sector = r->sector + offset / SECTOR_SIZE;
-	int err;
-
-	if (r->op == DISK_WRITE)
-		return r->copy(r, offset, buf, n) ? store_write(store, sector, &vec, 1)
-						  : -ECANCELED;
-	err = store_read(store, sector, &vec, 1);
-	if (err)
-		return err;
-	return r->copy(r, offset, buf, n) ? 0 : -ECANCELED;
+	errors = a;
+	drives_forgive(a == DISK_ERRORS_FREEZE);
+	nbd_tcp_give_up(a == DISK_ERRORS_FREEZE ? 0 : GIVE_UP_MS);
 }
 
-static int transfer(struct disk_request *r)
+enum disk_errors_action disk_errors(void)
 {
-	uint64_t bytes = r->sectors * SECTOR_SIZE;
+	return errors;
+}
+
+unsigned disk_requests(void)
+{
+	return working;
+}
+
+static void freeze_because(const char *why, int err)
+{
+	if (freeze_soon())
+		log_error("disk: %s (%d): the node freezes, as disk_errors=freeze says; `disk "
+			  "status` "
+			  "shows more, `thaw` tries again",
+			  why, err);
+}
+
+/* The back end has kept a request waiting for longer than the guest is to see. */
+static void look_for_silence(void)
+{
+	if (errors != DISK_ERRORS_FREEZE || freeze_state() != NODE_RUNNING)
+		return;
+	if (drives_late())
+		freeze_because("a disk does not answer", -ETIMEDOUT);
+	else if (nbd_tcp_away_ms() > AWAY_MS && rdtsc() - go_at > AWAY_MS * (tsc_hz() / 1000))
+		freeze_because("the NBD server is away", -ETIMEDOUT);
+}
+
+/* --- requests --- */
+
+/* A request that fibers work on. At a freeze that can't wait for its back end it is left behind:
+ * its owner takes it for not begun, and what is begun anew waits until it has ended. */
+struct flight {
+	struct disk_request r;	    /* as it was */
+	struct disk_request *owner; /* NULL: left behind */
+	bool taken;
+};
+static struct flight flights[DISK_REQUESTS];
+static struct disk_request *waiting, **last_waiting = &waiting; /* for those */
+
+static int transfer_chunk(struct flight *f, uint64_t offset, void *buf, size_t n)
+{
+	struct block_vec vec = {buf, n};
+	uint64_t sector = f->r.sector + offset / SECTOR_SIZE;
+	int err;
+
+	if (f->r.op == DISK_WRITE)
+		return f->owner->copy(f->owner, offset, buf, n)
+			       ? store_write(store, sector, &vec, 1)
+			       : -ECANCELED;
+	err = store_read(store, sector, &vec, 1);
+	if (err || !f->owner)
+		return err;
+	return f->owner->copy(f->owner, offset, buf, n) ? 0 : -ECANCELED;
+}
+
+static int transfer(struct flight *f)
+{
+	uint64_t bytes = f->r.sectors * SECTOR_SIZE;
 	char *buf = malloc(CHUNK_BYTES);
 	int err = buf ? 0 : -ENOMEM;
 
@@ -70,43 +116,93 @@ static int transfer(struct disk_request *r)
 
 		if (at)
 			fiber_yield();
-		err = stopping ? -EINTR : transfer_chunk(r, at, buf, n);
+		err = stopping || !f->owner ? -EINTR : transfer_chunk(f, at, buf, n);
 	}
 	free(buf);
 	return err;
 }
 
-static int carry_out(struct disk_request *r)
+static int carry_out(struct flight *f)
 {
-	if (stopping)
+	if (stopping || !f->owner)
 		return -EINTR;
-	switch (r->op) {
+	switch (f->r.op) {
 	case DISK_FLUSH:
 		return store_flush(store);
 	case DISK_DISCARD:
-		return store_discard(store, r->sector, r->sectors);
+		return store_discard(store, f->r.sector, f->r.sectors);
 	case DISK_ZEROES:
-		return store_write_zeroes(store, r->sector, r->sectors);
+		return store_write_zeroes(store, f->r.sector, f->r.sectors);
 	default:
-		return transfer(r);
+		return transfer(f);
 	}
 }
 
+/* What the guest gets to hear. An error that it shall not hear of freezes the node, and the request
+ * is begun anew at the thaw. */
+static int verdict(int err)
+{
+	if (!err || err == -EINTR || err == -ECANCELED || errors != DISK_ERRORS_FREEZE)
+		return err;
+	freeze_because(err == -ENOSPC ? "its room is full" : "a request has failed", err);
+	return -EINTR;
+}
+
+static void start_waiting(void);
+
 static void request_fiber(void *arg)
 {
-	struct disk_request *r = arg;
-	int err = carry_out(r);
+	struct flight *f = arg;
+	int err = carry_out(f);
 
-	working--;
-	r->done(r, err);
+	working -= f->owner != NULL;
+	left_behind -= f->owner == NULL;
+	f->taken = false;
+	if (f->owner)
+		f->owner->done(f->owner, verdict(err));
+	else if (!left_behind && !stopping)
+		start_waiting();
+}
+
+static void start(struct disk_request *r)
+{
+	struct flight *f = flights;
+	int err;
+
+	while (f->taken) /* there is one for each of DISK_REQUESTS */
+		f++;
+	*f = (struct flight){.r = *r, .owner = r, .taken = true};
+	err = fiber_start(sched, request_fiber, f);
+	ASSERT(err == 0); /* and a stack */
+	working++;
+}
+
+static struct disk_request *take_waiting(void)
+{
+	struct disk_request *r = waiting;
+
+	if (r)
+		waiting = r->next;
+	if (!waiting)
+		last_waiting = &waiting;
+	return r;
+}
+
+static void start_waiting(void)
+{
+	for (struct disk_request *r; (r = take_waiting()) != NULL;)
+		start(r);
 }
 
 void disk_submit(struct disk_request *r)
 {
-	int err = fiber_start(sched, request_fiber, r);
-
-	ASSERT(err == 0); /* there is a stack for each of DISK_REQUESTS */
-	working++;
+	if (!left_behind) {
+		start(r);
+		return;
+	}
+	r->next = NULL;
+	*last_waiting = r;
+	last_waiting = &r->next;
 }
 
 /* --- slices --- */
@@ -116,8 +212,7 @@ static bool step(void)
 {
 	bool more = fiber_run(sched, 1);
 
-	more |= ramdisk_poll(&room_ram);
-	more |= ramdisk_poll(&golden_ram);
+	more |= disk_memory_poll();
 	return more || drives_poll();
 }
 
@@ -126,7 +221,7 @@ static bool step_alone(void)
 {
 	bool more = step();
 
-	if (remote) {
+	if (nbd_tcp_in_use()) {
 		ctlnet_poll();
 		irq_window();
 	}
@@ -165,6 +260,7 @@ void disk_work(bool guest_runs)
 		more = step();
 		spent = rdtsc() - begin;
 	} while (more && spent < slice);
+	look_for_silence();
 	this_cpu()->stolen += spent;
 	if (more) /* the guest gets as much, if it has a use for it */
 		__atomic_store_n(&due, guest_runs ? begin + 2 * spent : 0, __ATOMIC_RELEASE);
@@ -172,16 +268,44 @@ void disk_work(bool guest_runs)
 		look_again();
 }
 
+/* Who is left behind has no owner any more, and touches nothing of the guest's. */
+static void leave_behind(void)
+{
+	for (unsigned i = 0; i < DISK_REQUESTS; i++) {
+		struct disk_request *r = flights[i].owner;
+
+		if (!flights[i].taken || !r)
+			continue;
+		flights[i].owner = NULL;
+		left_behind++;
+		working--;
+		r->done(r, -EINTR);
+	}
+}
+
 void disk_stop(void)
 {
+	uint64_t end = rdtsc() + tsc_hz() / 1000000 * STOP_US;
+
 	stopping = true;
-	while (working)
+	while (working && rdtsc() < end)
 		(void)step_alone();
+	leave_behind();
+	for (struct disk_request *r; (r = take_waiting()) != NULL;)
+		r->done(r, -EINTR);
 }
 
 void disk_go(void)
 {
+	int err = store ? store_retry(store) : 0;
+
+	if (err)
+		log_warn("disk: what was written since the last flush is lost on its device (%d): "
+			 "nothing more can be written before the node boots again",
+			 err);
 	stopping = false;
+	go_at = rdtsc();
+	drives_forgive(errors == DISK_ERRORS_FREEZE);
 }
 
 /* --- commands --- */
@@ -221,6 +345,10 @@ int disk_exchange(int (*fn)(struct store *s, void *arg), void *arg)
 	if (vblk_driven())
 		return -ETXTBSY;
 	exchanging = true;
+	while (working || left_behind) { /* of a driver that is gone */
+		(void)step_alone();
+		command_pause();
+	}
 	err = disk_do(fn, arg);
 	exchanging = false;
 	disk_wake();
@@ -239,136 +367,15 @@ bool disk_in_use(void)
 
 /* --- boot --- */
 
-static bool on_drives(const struct disk_place *p)
+void disk_start(void)
 {
-	return disk_place_given(p) && !p->ip;
-}
-
-/* Connects to the servers; false: one of them is away. */
-static bool find_servers(const struct handoff *h)
-{
-	remote = h->golden_place.ip || h->store_place.ip;
-	return (!h->golden_place.ip || disk_place_remote(&h->golden_place, &golden_part, true,
-							 no_disk, sizeof(no_disk)) == 0) &&
-	       (!h->store_place.ip || disk_place_remote(&h->store_place, &store_part, false,
-							no_disk, sizeof(no_disk)) == 0);
-}
-
-static int find_places(const struct handoff *h)
-{
-	int err = 0;
-
-	if (on_drives(&h->golden_place))
-		err = disk_place_golden(&h->golden_place, &golden_part, no_disk, sizeof(no_disk));
-	if (err)
-		return err;
-	golden = h->disk_golden ? &golden_ram.dev : &golden_part.dev;
-	if (on_drives(&h->store_place))
-		err = disk_place_store(&h->store_place, &store_part, no_disk, sizeof(no_disk));
-	if (!err && disk_place_given(&h->golden_place) && disk_place_given(&h->store_place) &&
-	    partition_overlap(&golden_part, &store_part)) {
-		fmt(no_disk, sizeof(no_disk),
-		    "golden= and store= mean the same sectors: what is written to the store would "
-		    "change the golden image");
-		return -EINVAL;
-	}
-	if (!err)
-		room = disk_place_given(&h->store_place) ? &store_part.dev : &room_ram.dev;
-	return err;
-}
-
-/* Memory holds nothing worth keeping; on a disk, only a partition that is empty gets a store. */
-static int format_if_new(void)
-{
-	int err = store_format(room, golden, &options, room == &room_ram.dev);
-
-	if (!err && room != &room_ram.dev)
-		log_info("disk: the store's partition was empty: it has been formatted");
-	if (err && err != -EEXIST)
-		fmt(no_disk, sizeof(no_disk), "no store can be made (%d): %s", err,
-		    err == -EINVAL ? "give it more room" : "see disk status");
-	return err == -EEXIST ? 0 : err;
-}
-
-static int create(struct store *none, void *arg)
-{
-	int err = find_places(arg);
-
-	(void)none;
-	if (!err)
-		err = format_if_new();
-	if (!err)
-		err = store_open(room, golden, &options, &store, no_disk, sizeof(no_disk));
-	if (err && !*no_disk)
-		fmt(no_disk, sizeof(no_disk), "it can't be opened (%d): raise hv_memory=", err);
-	return err;
-}
-
-/* Half of what the hypervisor has left is the store's, within limits. */
-static size_t take_heap(void)
-{
-	size_t bytes = pages_free_count() * PAGE_SIZE / 2;
-
-	if (bytes > HEAP_MAX)
-		bytes = HEAP_MAX;
-	bytes &= ~(PAGE_SIZE - 1);
-	if (bytes < HEAP_MIN || !disk_memory_init(bytes))
-		panic("no memory for the disk's index: raise hv_memory=");
-	return bytes;
-}
-
-static void init_memory(const struct handoff *h)
-{
-	uint64_t bytes = h->disk_bytes - h->disk_store;
-
-	if (h->disk_golden)
-		ramdisk_init(&golden_ram, phys_to_virt((hpa_t){h->disk_base}), h->disk_golden,
-			     true);
-	if (bytes)
-		ramdisk_init(&room_ram, phys_to_virt((hpa_t){h->disk_base + h->disk_store}), bytes,
-			     false);
-}
-
-static void report(const struct handoff *h, size_t heap)
-{
-	char from[PLACE_TEXT], to[PLACE_TEXT];
-
-	if (!store) {
-		log_error("disk: %s; the guest gets no disk", no_disk);
-		return;
-	}
-	log_info("disk: %llu MiB from %s, %llu MiB in %s for what is written, %zu KiB of heap",
-		 (unsigned long long)golden->sectors >> 11, disk_place_text(&h->golden_place, from),
-		 (unsigned long long)room->sectors >> 11, disk_place_text(&h->store_place, to),
-		 heap >> 10);
-}
-
-void disk_init(const struct handoff *h)
-{
-	bool devices = on_drives(&h->golden_place) || on_drives(&h->store_place);
-	size_t heap;
-
-	if (!h->disk_bytes && !disk_place_given(&h->golden_place) &&
-	    !disk_place_given(&h->store_place))
-		return;
-	heap = take_heap();
-	options = (struct store_options){.seed = rdtsc() ^ h->tsc_entry,
-					 .cache_bytes = heap / 3,
-					 .memtable_bytes = heap / 24};
-	init_memory(h);
-	if (devices)
-		drives_find();
 	sched = fiber_sched_create(DISK_REQUESTS + OTHER_FIBERS, STACK_BYTES);
 	if (!sched)
 		panic("no memory for the disk's requests: raise hv_memory=");
-	if (find_servers(h))
-		(void)disk_do(create, (void *)(uintptr_t)h);
-	if (store)
-		vblk_init(store_sectors(store), vcpu_count());
-	report(h, heap);
 }
 
-const char *disk_missing(void)
+void disk_use(struct store *s)
 {
-	return *no_disk ? no_disk : NULL;
+	store = s;
+	vblk_init(store_sectors(store), vcpu_count());
 }

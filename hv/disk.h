@@ -11,9 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "boot/handoff.h"
 #include "storage/store.h"
-
-struct handoff;
 
 /* --- requests (hv/vblk.c) --- */
 
@@ -27,14 +26,15 @@ struct disk_request {
 	bool (*copy)(struct disk_request *r, uint64_t offset, void *buf, size_t n);
 	/* 0; -EINTR: disk_stop() came first, and it may be done in part; or what the store says. */
 	void (*done)(struct disk_request *r, int status);
+	struct disk_request *next; /* private */
 };
 
 #define DISK_REQUESTS 32 /* that are submitted and not done */
 
 /* With platform_lock held; returns at once. */
 void disk_submit(struct disk_request *r);
-/* No request is being worked on when this returns; none may be submitted before disk_go(). Frozen.
- */
+/* Every request has got its `done` when this returns, and none may be submitted before disk_go().
+ * Bounded: for a back end that is silent nobody waits. Frozen. */
 void disk_stop(void);
 void disk_go(void);
 /* Any CPU: there is something to do, beginning with vblk_poll(). */
@@ -46,12 +46,17 @@ void disk_wake(void);
 uint64_t disk_due(void);
 void disk_work(bool guest_runs);
 
-/* --- boot, and commands --- */
+/* --- boot (hv/disk_open.c), and commands --- */
 
-void disk_init(const struct handoff *h); /* nothing if no disk was asked for */
+void disk_start(void);
+void disk_use(struct store *s); /* it is the guest's disk from now on */
 bool disk_present(void);
-const char *disk_missing(void); /* why one that was asked for can't be had; NULL */
-bool disk_in_use(void);		/* by the guest's driver */
+bool disk_in_use(void); /* by the guest's driver */
+/* What an error of a back end does: the guest gets to hear of it, or the node freezes, and the
+ * request is begun anew at the thaw. */
+void disk_on_errors(enum disk_errors_action a);
+enum disk_errors_action disk_errors(void);
+unsigned disk_requests(void); /* of the guest, that are not done */
 /* Runs fn on the store and returns what it does. In slices, in a command. */
 int disk_do(int (*fn)(struct store *s, void *arg), void *arg);
 /* The same where the guest must not read or write meanwhile. -ETXTBSY: its driver uses the disk. */

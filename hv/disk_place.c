@@ -11,8 +11,6 @@
 #include "net/stack.h"
 #include "storage/gpt.h"
 
-#define GIVE_UP_MS 120000u /* without a server: then the guest gets I/O errors */
-
 const char *disk_place_text(const struct disk_place *p, char text[PLACE_TEXT])
 {
 	char ip[STACK_IP_TEXT];
@@ -156,7 +154,6 @@ int disk_place_remote(const struct disk_place *p, struct partition *part, bool r
 					   .port = (uint16_t)p->port,
 					   .export = p->export,
 					   .read_only = read_only,
-					   .give_up_ms = GIVE_UP_MS,
 					   .wake = disk_wake};
 	struct blockdev *d = nbd_open(&o, why, size);
 

@@ -59,6 +59,23 @@ bool drives_poll(void)
 	return any;
 }
 
+bool drives_late(void)
+{
+	bool late = false;
+
+	for (unsigned i = 0; i < count; i++)
+		late |= drives[i]->late;
+	return late;
+}
+
+void drives_forgive(bool patient)
+{
+	for (unsigned i = 0; i < count; i++) {
+		drives[i]->patient = patient;
+		drive_forgive(drives[i]);
+	}
+}
+
 uint64_t drives_due(void)
 {
 	unsigned us = LOST_US;
@@ -89,15 +106,11 @@ struct controller {
 	const char *kind;
 	unsigned *next;	 /* number of the next drive of this kind */
 	bool interrupts; /* it has one */
-	unsigned first;	 /* of its drives */
 };
 
 static void interrupt(void *arg)
 {
-	struct controller *c = arg;
-
-	for (unsigned i = c->first; i < count && i < DRIVES_MAX; i++)
-		drives[i]->count.interrupts++;
+	(void)arg;
 	disk_wake();
 }
 
@@ -131,7 +144,7 @@ static struct controller *controller_new(const struct host_function *f, const ch
 {
 	struct controller *c = heap_alloc(sizeof(*c));
 
-	*c = (struct controller){.kind = kind, .next = next, .first = count};
+	*c = (struct controller){.kind = kind, .next = next};
 	host_function_command(f, HOST_COMMAND_MEMORY | HOST_COMMAND_IO | HOST_COMMAND_MASTER, 0);
 	controllers[n_controllers] = *f;
 	c->common.function = &controllers[n_controllers++];

@@ -19,6 +19,10 @@ unsigned drives_count(void);
 struct drive *drives_get(unsigned n);
 struct drive *drives_by_name(const char *name); /* NULL */
 bool drives_poll(void);				/* true: something has changed */
+bool drives_late(void); /* one of them has taken too long since drives_forgive() */
+/* After a freeze, and at the start. `patient`: requests that take too long don't end with an error,
+ * but are tried again. */
+void drives_forgive(bool patient);
 /* Tick of the TSC at which to look again even without an interrupt; UINT64_MAX: nothing is in
  * flight. */
 uint64_t drives_due(void);

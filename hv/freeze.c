@@ -352,6 +352,14 @@ int freeze_now(void)
 	return stop_node(vcpu_get(0));
 }
 
+bool freeze_soon(void)
+{
+	if (freeze_state() != NODE_RUNNING || is_due())
+		return false;
+	set_due(node_host_ticks());
+	return true;
+}
+
 int thaw_at(uint64_t at)
 {
 	if (freeze_state() != NODE_FROZEN)

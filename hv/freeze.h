@@ -50,8 +50,11 @@ int freeze_arm(const struct freeze_plan *p);
 void freeze_cancel(void);
 const struct freeze_plan *freeze_planned(void);
 
-int freeze_now(void);	  /* until thawed; -EALREADY; -ETIMEDOUT if a vCPU did not park (then the
-			     node runs on) */
+int freeze_now(void); /* until thawed; -EALREADY; -ETIMEDOUT if a vCPU did not park (then the
+			 node runs on) */
+/* The same from where nobody can wait for CPUs: as soon as this one's loop comes round. False: it
+ * is frozen, or about to be. */
+bool freeze_soon(void);
 int thaw_now(void);	  /* -EALREADY if it runs */
 int thaw_at(uint64_t at); /* T'; at once if that is past; -EALREADY if it runs */
 

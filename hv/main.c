@@ -6,7 +6,7 @@
 #include "arch/x86_64/mtrr.h"
 #include "hv/console.h"
 #include "hv/cpuid.h"
-#include "hv/disk.h"
+#include "hv/disk_open.h"
 #include "hv/guest.h"
 #include "hv/log.h"
 #include "hv/machine.h"

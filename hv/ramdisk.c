@@ -47,6 +47,10 @@ bool ramdisk_poll(struct ramdisk *d)
 	if (!d->first)
 		d->last = &d->first;
 	r->status = transfer(d, r);
+	if (r->status)
+		d->dev.count.errors++;
+	else
+		block_count(&d->dev.count, r, 0);
 	r->done(r);
 	return true;
 }

@@ -201,10 +201,33 @@ bool nbd_tcp_tick(uint64_t now_ms)
 
 		nbd_tick(&devices[i]->nbd, now_ms);
 		tell(devices[i]);
-		if (devices[i]->nbd.state != before)
+		if (devices[i]->nbd.state != before || nbd_away_ms(&devices[i]->nbd))
 			devices[i]->wake();
 	}
 	return count > 0;
+}
+
+bool nbd_tcp_in_use(void)
+{
+	return count;
+}
+
+void nbd_tcp_give_up(uint32_t ms)
+{
+	for (unsigned i = 0; i < count; i++)
+		devices[i]->nbd.options.give_up_ms = ms;
+}
+
+uint64_t nbd_tcp_away_ms(void)
+{
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t ms = nbd_away_ms(&devices[i]->nbd);
+
+		most = ms > most ? ms : most;
+	}
+	return most;
 }
 
 /* Who waits for an answer does the network's work meanwhile. */
@@ -228,10 +251,8 @@ static bool wait_ready(const struct device *d)
 static struct device *device_new(const struct nbd_open_options *o)
 {
 	struct device *d = heap_alloc(sizeof(*d));
-	struct nbd_options options = {.export = d->name,
-				      .read_only = o->read_only,
-				      .request_ms = REQUEST_MS,
-				      .give_up_ms = o->give_up_ms};
+	struct nbd_options options = {
+		.export = d->name, .read_only = o->read_only, .request_ms = REQUEST_MS};
 
 	memcpy(d->name, o->export, strlen(o->export) + 1);
 	ip_addr_set_ip4_u32(&d->server, lwip_htonl(o->ip));

@@ -45,10 +45,34 @@ struct blockdev_ops {
 	void (*poll)(struct blockdev *d); /* calls `done` of what has been completed */
 };
 
+struct block_counters {
+	uint64_t reads, writes, flushes; /* that succeeded */
+	uint64_t read_bytes, written_bytes;
+	uint64_t errors, timeouts;
+	uint64_t resets; /* of the device, or connections made again */
+	uint64_t latency_max_us;
+};
+
 struct blockdev {
 	const struct blockdev_ops *ops;
 	uint64_t sectors;
 	uint32_t max_sectors; /* of one request */
 	unsigned max_vec;
 	bool read_only;
+	struct block_counters count;
 };
+
+/* A request that succeeded after so many microseconds. */
+static inline void block_count(struct block_counters *c, const struct block_request *r, uint64_t us)
+{
+	uint64_t bytes = 0;
+
+	if (us > c->latency_max_us)
+		c->latency_max_us = us;
+	for (unsigned i = 0; r->op != BLOCK_FLUSH && i < r->n_vec; i++)
+		bytes += r->vec[i].bytes;
+	c->reads += r->op == BLOCK_READ;
+	c->writes += r->op == BLOCK_WRITE;
+	c->flushes += r->op == BLOCK_FLUSH;
+	*(r->op == BLOCK_READ ? &c->read_bytes : &c->written_bytes) += bytes;
+}

@@ -28,16 +28,8 @@ static struct block_request *take_first(struct drive *d)
 	return r;
 }
 
-static void finish(struct drive *d, struct block_request *r, int status)
+static void finish(struct block_request *r, int status)
 {
-	static const size_t counter[] = {
-		[BLOCK_READ] = offsetof(struct drive_counters, reads),
-		[BLOCK_WRITE] = offsetof(struct drive_counters, writes),
-		[BLOCK_FLUSH] = offsetof(struct drive_counters, flushes),
-	};
-
-	if (!status)
-		++*(uint64_t *)((char *)&d->count + counter[r->op]);
 	r->status = status;
 	r->done(r);
 }
@@ -113,7 +105,7 @@ static void submit(struct blockdev *dev, struct block_request *r)
 	int err = check(d, r);
 
 	if (err) {
-		finish(d, r, err);
+		finish(r, err);
 		return;
 	}
 	queue_last(d, r);
@@ -130,18 +122,18 @@ static void give_up(struct drive *d, int status)
 		d->controller->off = true;
 	}
 	while (d->busy) {
-		d->count.errors++;
-		finish(d, leave_slot(d, (unsigned)__builtin_ctz(d->busy)), status);
+		d->dev.count.errors++;
+		finish(leave_slot(d, (unsigned)__builtin_ctz(d->busy)), status);
 	}
 	while (d->first) {
-		d->count.errors++;
-		finish(d, take_first(d), status);
+		d->dev.count.errors++;
+		finish(take_first(d), status);
 	}
 }
 
 static void reset(struct drive *d)
 {
-	d->count.resets++;
+	d->dev.count.resets++;
 	if (d->ops->reset(d) != 0 || ++d->resets_in_row > DRIVE_RESETS_IN_ROW)
 		give_up(d, -ENODEV);
 }
@@ -175,15 +167,15 @@ static void end_failed(struct drive *d, uint32_t failed)
 		return;
 	}
 	if (!d->ops->errors_are_exact) {
-		d->count.resets++;
+		d->dev.count.resets++;
 		if (d->ops->reset(d) != 0) {
 			give_up(d, -ENODEV);
 			return;
 		}
 	}
 	for (; failed; failed &= failed - 1) {
-		d->count.errors++;
-		finish(d, leave_slot(d, (unsigned)__builtin_ctz(failed)), -EIO);
+		d->dev.count.errors++;
+		finish(leave_slot(d, (unsigned)__builtin_ctz(failed)), -EIO);
 	}
 }
 
@@ -208,6 +200,11 @@ static void end_overdue(struct drive *d, uint32_t late)
 {
 	struct block_request *list = NULL;
 
+	d->late = true;
+	if (d->patient) {
+		d->dev.count.timeouts += (unsigned)__builtin_popcount(late);
+		late = 0;
+	}
 	for (; late; late &= late - 1) {
 		struct block_request *r = leave_slot(d, (unsigned)__builtin_ctz(late));
 
@@ -220,9 +217,18 @@ static void end_overdue(struct drive *d, uint32_t late)
 		struct block_request *r = list;
 
 		list = r->next;
-		d->count.timeouts++;
-		finish(d, r, -ETIMEDOUT);
+		d->dev.count.timeouts++;
+		finish(r, -ETIMEDOUT);
 	}
+}
+
+static void end_well(struct drive *d, unsigned slot)
+{
+	uint64_t since = d->slot[slot].since;
+	struct block_request *r = leave_slot(d, slot);
+
+	block_count(&d->dev.count, r, hw_us() - since);
+	finish(r, 0);
 }
 
 bool drive_poll(struct drive *d)
@@ -244,7 +250,7 @@ bool drive_poll(struct drive *d)
 	if (done)
 		d->resets_in_row = 0;
 	for (uint32_t left = done; left; left &= left - 1)
-		finish(d, leave_slot(d, (unsigned)__builtin_ctz(left)), 0);
+		end_well(d, (unsigned)__builtin_ctz(left));
 	if (failed)
 		end_failed(d, failed);
 	late = overdue(d);
@@ -256,6 +262,14 @@ bool drive_poll(struct drive *d)
 static void poll(struct blockdev *dev)
 {
 	(void)drive_poll((struct drive *)dev);
+}
+
+void drive_forgive(struct drive *d)
+{
+	d->late = false;
+	d->resets_in_row = 0;
+	for (uint32_t left = d->busy; left; left &= left - 1)
+		d->slot[__builtin_ctz(left)].since = hw_us();
 }
 
 bool drive_busy(const struct drive *d)

@@ -44,12 +44,6 @@ struct drive_controller {
 	bool off;	      /* it was, for one of its drives: none of them can go on */
 };
 
-struct drive_counters {
-	uint64_t reads, writes, flushes; /* that succeeded */
-	uint64_t errors, timeouts, resets;
-	uint64_t interrupts; /* atomic */
-};
-
 struct drive {
 	struct blockdev dev; /* first: a drive is a block device */
 	const struct drive_ops *ops;
@@ -59,7 +53,8 @@ struct drive {
 	unsigned depth;	 /* slots in use at once, at most DRIVE_SLOTS */
 	bool gone;	 /* it answers nothing any more: requests end with -ENODEV */
 	bool interrupts; /* it has one; else it must be looked at often */
-	struct drive_counters count;
+	bool patient;	 /* what takes too long is tried again instead of ended */
+	bool late;	 /* that has happened; drive_forgive() clears it */
 	/* private */
 	struct block_request *first, **last; /* that wait */
 	struct {
@@ -79,5 +74,7 @@ void drive_init(struct drive *d);
 /* Ends what has been done or took too long, starts what waits. True: something has changed. */
 bool drive_poll(struct drive *d);
 bool drive_busy(const struct drive *d); /* a request is in flight */
+/* Nobody has looked for a while: what is in flight has all of its time again. */
+void drive_forgive(struct drive *d);
 /* Before a reset of the machine: nothing is in flight or accepted afterwards. */
 void drive_off(struct drive *d);

@@ -185,3 +185,113 @@ int gpt_read(struct blockdev *d, struct gpt *g, bool *backup)
 	free(buf);
 	return err;
 }
+
+/* --- a new table --- */
+
+#define ENTRIES	      128u
+#define TABLE_SECTORS (ENTRIES * ENTRY_BYTES / SECTOR_SIZE)
+#define ALIGN_SECTORS 2048u /* of the partition: as other tools have it */
+#define LOOK_BYTES    ((2 + TABLE_SECTORS) * SECTOR_SIZE)
+#define CHECK_SECTORS 32u /* at once */
+#define MBR_ENTRY     446u
+
+/* A first or last MiB with anything in it is somebody's: file systems have their superblocks there.
+ */
+static int check_empty(struct blockdev *d, uint64_t sector, uint8_t *buf)
+{
+	int err = 0;
+
+	for (unsigned at = 0; at < ALIGN_SECTORS && !err; at += CHECK_SECTORS) {
+		err = dev_read(d, sector + at, buf, (size_t)CHECK_SECTORS * SECTOR_SIZE);
+		for (size_t i = 0; i < (size_t)CHECK_SECTORS * SECTOR_SIZE && !err; i++)
+			err = buf[i] ? -EEXIST : 0;
+	}
+	return err;
+}
+
+/* UEFI 2.10, table 5.4 */
+static void fill_mbr(uint8_t *mbr, uint64_t disk_sectors)
+{
+	uint64_t rest = disk_sectors - 1;
+	uint32_t first = 1, n = rest < UINT32_MAX ? (uint32_t)rest : UINT32_MAX;
+	static const uint8_t start_chs[] = {0, 0x00, 0x02, 0x00},
+			     type_chs[] = {0xee, 0xff, 0xff, 0xff};
+
+	memcpy(mbr + MBR_ENTRY, start_chs, sizeof(start_chs));
+	memcpy(mbr + MBR_ENTRY + 4, type_chs, sizeof(type_chs));
+	memcpy(mbr + MBR_ENTRY + 8, &first, sizeof(first));
+	memcpy(mbr + MBR_ENTRY + 12, &n, sizeof(n));
+	mbr[510] = 0x55;
+	mbr[511] = 0xaa;
+}
+
+static void fill_guid(uint8_t guid[16], uint64_t seed)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		guid[i] = (uint8_t)(seed >> 56);
+	}
+	guid[7] = (guid[7] & 0xf) | 0x40; /* RFC 4122, version 4, in the mixed order of GPT */
+	guid[8] = (guid[8] & 0x3f) | 0x80;
+}
+
+static void fill_header(struct header *h, const struct entry *entries, uint64_t sectors,
+			bool backup, uint64_t seed)
+{
+	*h = (struct header){.signature = SIGNATURE,
+			     .revision = REVISION_1,
+			     .header_bytes = HEADER_BYTES,
+			     .my_lba = backup ? sectors - 1 : PRIMARY,
+			     .alternate_lba = backup ? PRIMARY : sectors - 1,
+			     .first_usable = PRIMARY + 1 + TABLE_SECTORS,
+			     .last_usable = sectors - TABLE_SECTORS - 2,
+			     .entries_lba = backup ? sectors - 1 - TABLE_SECTORS : PRIMARY + 1,
+			     .entries = ENTRIES,
+			     .entry_bytes = ENTRY_BYTES,
+			     .entries_crc = crc32(entries, (size_t)ENTRIES * ENTRY_BYTES)};
+	fill_guid(h->disk_guid, seed);
+	h->crc = crc32(h, HEADER_BYTES);
+}
+
+/* The backup first: a disk with half a table has one. */
+static int write_table(struct blockdev *d, uint8_t *buf, struct entry *entries, uint64_t seed)
+{
+	struct header *h = (void *)(buf + SECTOR_SIZE);
+	int err;
+
+	fill_header(h, entries, d->sectors, true, seed);
+	err = dev_write(d, d->sectors - 1 - TABLE_SECTORS, entries, (size_t)ENTRIES * ENTRY_BYTES);
+	if (!err)
+		err = dev_write(d, d->sectors - 1, h, SECTOR_SIZE);
+	fill_mbr(buf, d->sectors);
+	fill_header(h, entries, d->sectors, false, seed);
+	if (!err)
+		err = dev_write(d, 0, buf, LOOK_BYTES);
+	return err ? err : dev_flush(d);
+}
+
+int gpt_make_store(struct blockdev *d, uint64_t seed)
+{
+	static const char name[] = "stasis-store";
+	struct entry e = {.type = GPT_STORE_TYPE, .first = ALIGN_SECTORS};
+	uint8_t *buf;
+	int err;
+
+	if (d->sectors < 2 * ALIGN_SECTORS)
+		return -EINVAL;
+	buf = malloc(LOOK_BYTES);
+	err = buf ? check_empty(d, 0, buf) : -ENOMEM;
+	if (!err)
+		err = check_empty(d, d->sectors - ALIGN_SECTORS, buf);
+	if (!err) {
+		e.last = d->sectors - TABLE_SECTORS - 2;
+		fill_guid(e.guid, ~seed);
+		for (unsigned i = 0; name[i]; i++)
+			e.name[i] = (uint8_t)name[i];
+		memset(buf, 0, LOOK_BYTES);
+		memcpy(buf + 2 * (size_t)SECTOR_SIZE, &e, sizeof(e));
+		err = write_table(d, buf, (void *)(buf + 2 * (size_t)SECTOR_SIZE), seed);
+	}
+	free(buf);
+	return err;
+}

@@ -48,3 +48,6 @@ int gpt_take(const struct gpt_header *h, const void *entries, struct gpt *g);
 /* In a fiber. The primary table, or the backup if that is damaged (`*backup`). -ENOENT: this disk
  * has no table; -EUCLEAN: both are damaged; or what the disk says. */
 int gpt_read(struct blockdev *d, struct gpt *g, bool *backup);
+/* In a fiber. A table with one partition over all of the disk, of the store's type. -EEXIST: the
+ * disk is not empty; -EINVAL: it is too small. `seed`: different each time. */
+int gpt_make_store(struct blockdev *d, uint64_t seed);

@@ -123,7 +123,7 @@ static int write_window(struct store *s, struct window *w)
 	err = dev_write(s->dev, w->base + from, at(w, from), (size_t)(to - from) * SECTOR_SIZE);
 	w->writing = false;
 	if (err)
-		s->failed = err;
+		store_fail(s, err, true); /* the window stays as it is */
 	else
 		w->written = to;
 	s->stats.dev_written += (uint64_t)(to - from) * SECTOR_SIZE;
@@ -382,7 +382,7 @@ static int flush_all(struct store *s)
 		err = dev_flush(s->dev);
 	s->stats.flushes++;
 	if (err)
-		s->failed = err;
+		store_fail(s, err, err == -ETIMEDOUT || err == -ENODEV);
 	else
 		s->log.stable = target;
 	return err;

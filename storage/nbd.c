@@ -173,6 +173,20 @@ void nbd_closed(struct nbd *n)
 	disconnected(n);
 }
 
+static bool somebody_waits(const struct nbd *n)
+{
+	bool waits = n->first != NULL;
+
+	for (unsigned i = 0; i < NBD_SLOTS; i++)
+		waits |= n->slot[i].r != NULL;
+	return waits;
+}
+
+uint64_t nbd_away_ms(const struct nbd *n)
+{
+	return somebody_waits(n) && (n->state != NBD_READY || !n->proved) ? n->now - n->away : 0;
+}
+
 static bool overdue(const struct nbd *n)
 {
 	for (unsigned i = 0; i < n->resend; i++)
@@ -204,8 +218,10 @@ void nbd_tick(struct nbd *n, uint64_t now_ms)
 		return;
 	}
 	if (n->state != NBD_READY && n->options.give_up_ms &&
-	    n->now - n->away > n->options.give_up_ms)
+	    n->now - n->away > n->options.give_up_ms) {
+		n->dev.count.timeouts += somebody_waits(n);
 		fail_all(n, -ETIMEDOUT);
+	}
 }
 
 /* --- sending --- */
@@ -249,6 +265,7 @@ static bool take_slot(struct nbd *n, struct block_request *r)
 			continue;
 		s->r = r;
 		s->generation++;
+		s->began = n->now;
 		s->acked = n->acked;
 		s->bytes = 0;
 		for (unsigned v = 0; r->op != BLOCK_FLUSH && v < r->n_vec; v++)
@@ -423,15 +440,6 @@ static void take_info(struct nbd *n, size_t bytes)
 		drop(n, "the server breaks the protocol (information of a wrong length)");
 }
 
-static bool somebody_waits(const struct nbd *n)
-{
-	bool waits = n->first != NULL;
-
-	for (unsigned i = 0; i < NBD_SLOTS; i++)
-		waits |= n->slot[i].r != NULL;
-	return waits;
-}
-
 static void ready(struct nbd *n)
 {
 	if (!n->sized || !n->dev.sectors) {
@@ -439,9 +447,9 @@ static void ready(struct nbd *n)
 		return;
 	}
 	enter(n, NBD_READY);
-	n->was_ready = true;
 	n->trouble[0] = 0;
-	n->connects++;
+	n->dev.count.resets += n->was_ready;
+	n->was_ready = true;
 	n->proved = !somebody_waits(n);
 	n->resend = 0;
 	expect(n, REPLY_MAGIC, MAGIC_BYTES);
@@ -548,6 +556,10 @@ static void answered(struct nbd *n, struct nbd_slot *s)
 		n->lost = false;
 		n->stable = s->acked;
 	}
+	if (status)
+		n->dev.count.errors++;
+	else
+		block_count(&n->dev.count, r, (n->now - s->began) * 1000);
 	s->r = NULL;
 	n->proved = true;
 	expect(n, REPLY_MAGIC, MAGIC_BYTES);

@@ -47,7 +47,7 @@ enum nbd_state { NBD_IDLE, NBD_CONNECTING, NBD_NEGOTIATING, NBD_READY, NBD_FAILE
 
 struct nbd_slot {
 	struct block_request *r; /* NULL: free */
-	uint64_t at;		 /* milliseconds when it was sent */
+	uint64_t at, began;	 /* milliseconds when it was sent last, and first */
 	uint64_t acked;		 /* FLUSH: writes acknowledged before it was submitted */
 	uint32_t bytes, generation;
 	int status;			     /* of its error chunks */
@@ -61,7 +61,7 @@ struct nbd {
 	const struct nbd_stream_ops *ops;
 	void *stream;
 	char trouble[96]; /* why the latest connection failed; "" */
-	uint64_t connects, resent;
+	uint64_t resent;
 
 	/* private */
 	uint64_t now, since, retry_at; /* milliseconds; since: in this state */
@@ -99,3 +99,5 @@ void nbd_connected(struct nbd *n);
 void nbd_received(struct nbd *n, const void *data, size_t bytes);
 void nbd_writable(struct nbd *n);
 void nbd_closed(struct nbd *n);
+/* How long somebody has waited without a connection that answers; 0: nobody does. */
+uint64_t nbd_away_ms(const struct nbd *n);

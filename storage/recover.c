@@ -500,7 +500,7 @@ static int recover(struct store *s, char *why, size_t size)
 	if (err)
 		return err;
 	if (s->dev->read_only) {
-		s->failed = -EROFS;
+		store_fail(s, -EROFS, false);
 		return 0;
 	}
 	/* from now on: records of this opening, told apart from what lies behind the torn tail */

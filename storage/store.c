@@ -216,6 +216,21 @@ int store_flush(struct store *s)
 	return log_flush(s);
 }
 
+/* --- errors --- */
+
+void store_fail(struct store *s, int err, bool retry)
+{
+	s->failed = err;
+	s->failed_for_good |= !retry;
+}
+
+int store_retry(struct store *s)
+{
+	if (!s->failed_for_good)
+		s->failed = 0;
+	return s->failed;
+}
+
 /* --- the background --- */
 
 /* Is the open delta short of space? Then hidden data has to be found, and segments emptied. */
@@ -257,7 +272,7 @@ void store_background(void *arg)
 		err = s->closing ? 1 : work(s);
 		fiber_unlock(&s->background);
 		if (err < 0 && err != -ECANCELED && err != -ENOSPC)
-			s->failed = err;
+			store_fail(s, err, false);
 		s->work_done = err == 0;
 		fiber_queue_wake(&s->space_wait);
 		if (err && !s->closing)

@@ -45,6 +45,10 @@ int store_discard(struct store *s, uint64_t sector, uint64_t n); /* reads zero a
 int store_write_zeroes(struct store *s, uint64_t sector, uint64_t n);
 int store_flush(struct store *s); /* everything acknowledged before the call is stable */
 
+/* After the log could not be written, writes fail; from now on they are tried again, if nothing is
+ * lost by it. 0, or why not. */
+int store_retry(struct store *s);
+
 /* --- branches --- */
 int store_seal(struct store *s, const char *name); /* -EEXIST; stable on return */
 /* The open delta is dropped, and a new one opened on top of the sealed point (NULL: of the golden

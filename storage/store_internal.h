@@ -94,7 +94,8 @@ struct store {
 	bool closing, background_gone, work_done, space_wanted;
 	unsigned readers[2], phase;
 	struct fiber_queue readers_wait;
-	int failed; /* the log can't be written: every later write says so */
+	int failed;	      /* the log can't be written: every later write says so */
+	bool failed_for_good; /* what is in memory is no longer all that the device lacks */
 	struct store_stats stats;
 	/* cleaner: blocks that it is copying, and whether somebody wrote there meanwhile */
 	struct extent copying;
@@ -187,6 +188,8 @@ void tree_lock(struct store *s);
 void tree_unlock(struct store *s);
 
 /* --- store.c --- */
+/* `retry`: all that the device may lack is still in the log's windows. */
+void store_fail(struct store *s, int err, bool retry);
 int view_read(struct store *s, const struct view *from, uint64_t sector,
 	      const struct block_vec *vec, unsigned n);
 void store_background(void *arg); /* the store */

@@ -98,7 +98,7 @@ int store_seal(struct store *s, const char *name)
 	log_seal(s, name, s->next_delta);
 	err = tree_sealed(s, name, s->next_delta, log_position(s));
 	if (err) {
-		s->failed = err; /* the log says otherwise */
+		store_fail(s, err, false); /* the log says otherwise */
 		return err;
 	}
 	err = log_flush(s);

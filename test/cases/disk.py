@@ -150,7 +150,8 @@ def file_sum(path):
 
 def on_drives(log, image, golden_bus, store, store_bus, emu="qemu"):
     """A node whose golden image and store lie on disks of the machine."""
-    return Node(emu=emu, icount=emu == "qemu", log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
+    icount = emu == "qemu" and "ide" not in (golden_bus, store_bus)  # with IDE its firmware's timers stand still then
+    return Node(emu=emu, icount=icount, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
 
 
 @case(buses=[("ahci", "nvme"), ("nvme", "ahci"), ("ide", "ide")])
@@ -182,9 +183,9 @@ def restarted(log, golden_bus, store_bus, emu="qemu"):
         check(file_sum(image.name) == before, "the golden image has been written to")
 
 
-def over_nbd(log, golden_url, store_url=None):
+def over_nbd(log, golden_url, store_url=None, config=()):
     """A node whose golden image (and store) a server on the host has. Time is real here: the network's is."""
-    config = [f"golden={golden_url}"] + ([f"store={store_url}"] if store_url else [])
+    config = [*config, f"golden={golden_url}"] + ([f"store={store_url}"] if store_url else [])
     return Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, control="user", config=config)
 
 

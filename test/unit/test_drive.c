@@ -157,7 +157,7 @@ static void as_many_as_it_takes_are_in_flight(void)
 	CHECK_EQ(starts, 5);
 	serve();
 	CHECK_EQ(ended, 5);
-	CHECK_EQ(d.count.writes, 5);
+	CHECK_EQ(d.dev.count.writes, 5);
 	CHECK(!drive_busy(&d));
 }
 
@@ -175,7 +175,7 @@ static void a_flush_waits_for_what_came_before_and_goes_alone(void)
 	CHECK_EQ(starts, 3);
 	serve();
 	CHECK_EQ(ended, 3);
-	CHECK_EQ(d.count.flushes, 1);
+	CHECK_EQ(d.dev.count.flushes, 1);
 }
 
 static void what_the_disk_does_not_have_is_refused(void)
@@ -202,7 +202,7 @@ static void of_several_only_the_bad_one_fails(const struct drive_ops *o)
 	CHECK_EQ(ended, 5);
 	for (unsigned i = 0; i < 5; i++)
 		CHECK_EQ((uint64_t)r[i].status, i == 2 ? (uint64_t)-EIO : 0);
-	CHECK_EQ(d.count.errors, 1);
+	CHECK_EQ(d.dev.count.errors, 1);
 	ask(5, BLOCK_READ, 7); /* and all is well again */
 	ask(6, BLOCK_READ, 8);
 	serve();
@@ -232,7 +232,7 @@ static void silence_ends_in_a_time_out(void)
 	CHECK_EQ(resets, 1);
 	serve(); /* the other one has begun anew */
 	CHECK_EQ(r[1].status, 0);
-	CHECK_EQ(d.count.timeouts, 1);
+	CHECK_EQ(d.dev.count.timeouts, 1);
 }
 
 static void an_answer_that_was_there_before_the_look_is_no_time_out(void)
@@ -243,6 +243,31 @@ static void an_answer_that_was_there_before_the_look_is_no_time_out(void)
 	serve();
 	CHECK_EQ(r[0].status, 0);
 	CHECK_EQ(resets, 0);
+}
+
+/* Where errors freeze the node: nothing is ended, and all have their time again afterwards. */
+static void patience_has_no_time_out(void)
+{
+	setup(&ops, 8);
+	d.patient = true;
+	ask(0, BLOCK_READ, 0);
+	ask(1, BLOCK_WRITE, 1);
+	now_us += DRIVE_TIMEOUT_US + 1;
+	(void)drive_poll(&d);
+	CHECK_EQ(ended, 0);
+	CHECK(d.late);
+	CHECK_EQ(resets, 1);
+	CHECK_EQ(d.dev.count.timeouts, 2);
+	now_us += 100ull * DRIVE_TIMEOUT_US;
+	drive_forgive(&d);
+	(void)drive_poll(&d);
+	CHECK(!d.late);
+	CHECK_EQ(resets, 1);
+	now_us += 7;
+	serve();
+	CHECK_EQ(ended, 2);
+	CHECK(r[0].status == 0 && r[1].status == 0);
+	CHECK_EQ(d.dev.count.latency_max_us, 7);
 }
 
 static void one_that_vanishes_ends_everything(void)
@@ -351,6 +376,7 @@ int main(void)
 	RUN(one_bad_sector_fails_alone);
 	RUN(silence_ends_in_a_time_out);
 	RUN(an_answer_that_was_there_before_the_look_is_no_time_out);
+	RUN(patience_has_no_time_out);
 	RUN(one_that_vanishes_ends_everything);
 	RUN(one_that_can_not_be_reset_is_given_up);
 	RUN(one_that_is_always_silent_is_given_up);

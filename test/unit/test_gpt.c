@@ -97,9 +97,15 @@ static void setup(void)
 
 static void submit(struct blockdev *d, struct block_request *r)
 {
-	if (r->sector >= d->sectors || r->vec->bytes / SECTOR_SIZE > d->sectors - r->sector) {
+	if (r->op == BLOCK_FLUSH) {
+		r->status = 0;
+	} else if (r->sector >= d->sectors ||
+		   r->vec->bytes / SECTOR_SIZE > d->sectors - r->sector) {
 		r->status = -ERANGE;
-	} else {
+	} else if (r->op == BLOCK_WRITE) {
+		memcpy(disk[r->sector], r->vec->base, r->vec->bytes);
+		r->status = 0;
+	} else if (r->op == BLOCK_READ) {
 		memcpy(r->vec->base, disk[r->sector], r->vec->bytes);
 		r->status = 0;
 	}
@@ -236,6 +242,64 @@ static void more_partitions_than_there_is_room_for(void)
 	CHECK_EQ(g.n, GPT_PARTITIONS_MAX);
 }
 
+/* --- a new one --- */
+
+static void make_fiber(void *arg)
+{
+	(void)arg;
+	result = gpt_make_store(&dev, 42);
+}
+
+static int make_it(void)
+{
+	struct fiber_sched *s = fiber_sched_create(1, 64 * 1024);
+
+	result = 1;
+	CHECK(s && fiber_start(s, make_fiber, NULL) == 0);
+	while (fiber_run(s, 1))
+		;
+	fiber_sched_free(s);
+	return result;
+}
+
+static void an_empty_disk_gets_one_partition(void)
+{
+	memset(disk, 0, sizeof(disk));
+	dev.sectors = SECTORS;
+	CHECK_EQ(make_it(), 0);
+	CHECK_EQ(read_it(), 0);
+	CHECK(!backup);
+	CHECK_EQ(g.n, 1);
+	CHECK(g.partition[0].store && g.partition[0].number == 1);
+	CHECK_STR(g.partition[0].name, "stasis-store");
+	CHECK_EQ(g.partition[0].first, 2048);
+	CHECK_EQ(g.partition[0].first + g.partition[0].sectors, LAST + 1);
+	CHECK(disk[0][510] == 0x55 && disk[0][511] == 0xaa && disk[0][450] == 0xee);
+	memset(disk[1], 0, SECTOR_SIZE);
+	CHECK_EQ(read_it(), 0);
+	CHECK(backup);
+}
+
+/* One byte anywhere where a table would come to lie. */
+static void a_disk_with_anything_on_it_is_left_alone(void)
+{
+	static const unsigned at[] = {0, 1, 128, 2047, SECTORS - 2048, SECTORS - 1};
+
+	for (unsigned i = 0; i < sizeof(at) / sizeof(*at); i++) {
+		static uint8_t before[SECTORS][SECTOR_SIZE];
+
+		memset(disk, 0, sizeof(disk));
+		disk[at[i]][511] = 1;
+		memcpy(before, disk, sizeof(disk));
+		CHECK_EQ((uint64_t)make_it(), (uint64_t)-EEXIST);
+		CHECK(memcmp(before, disk, sizeof(disk)) == 0);
+	}
+	memset(disk, 0, sizeof(disk));
+	dev.sectors = 4095;
+	CHECK_EQ((uint64_t)make_it(), (uint64_t)-EINVAL);
+	dev.sectors = SECTORS;
+}
+
 int main(void)
 {
 	RUN(a_sound_table_is_taken);
@@ -244,5 +308,7 @@ int main(void)
 	RUN(partitions_that_can_not_be_are_refused);
 	RUN(headers_that_can_not_be_are_refused);
 	RUN(more_partitions_than_there_is_room_for);
+	RUN(an_empty_disk_gets_one_partition);
+	RUN(a_disk_with_anything_on_it_is_left_alone);
 	return check_result();
 }

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What becomes of a guest when its disk's back end is away, silent, full, or not what the configuration says."""
+import contextlib
+import json
+import os
+import re
+import tempfile
+
+import gptdisk
+from cases import case
+from disk import ask, over_nbd, sectors, sum_of, write
+from images import golden
+from nbdserver import NbdServer
+from node import ESCAPE, STASIS_PROMPT, Node, check
+from paths import KERNEL_CLOUD
+
+SIZE = 8 << 20
+READ_ALL = "echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda of=/dev/null bs=64k iflag=direct 2>/dev/null && echo all''-read"
+
+
+def at_prompt(n, command):
+    return json.loads(n.stasis_command(command + " --json", timeout=300))
+
+
+def to_prompt(n):
+    n.send(ESCAPE)
+    n.expect(re.escape(STASIS_PROMPT))
+
+
+def frozen(n):
+    return at_prompt(n, "status")["state"] == "frozen"
+
+
+@case()
+def a_server_away_freezes_the_node(log):
+    """disk_errors=freeze: the node freezes itself while the server is away, as often as it is thawed; with the server back the guest has seen nothing."""
+    with golden(SIZE >> 20) as image, NbdServer(image.name, read_only=True) as server, over_nbd(log, server.url, config=["disk_errors=freeze"]) as n:
+        n.boot()
+        sectors(n)
+        to_prompt(n)
+        server.kill()
+        n.expect("nbd: disk: .*trying again", 60)
+        n.send(ESCAPE)
+        n.send(READ_ALL + "\r")
+        to_prompt(n)
+        n.expect("disk: the NBD server is away .* the node freezes", 60)
+        check(frozen(n), "the node is not frozen")
+        n.stasis_command("thaw")
+        n.expect("disk: the NBD server is away .* the node freezes", 60)
+        check(frozen(n), "the node did not freeze again")
+        server.start()
+        n.expect("nbd: disk: connected", 60)
+        n.stasis_command("thaw")
+        n.send(ESCAPE)
+        n.expect("all-read", 120)
+        check(not n.run("dmesg | grep -E 'I/O error|blocked for more|stall' || true"), "the guest has noticed")
+        status = ask(n, "disk status")
+        check(status["errors"] == "freeze" and status["golden"]["resets"] == 1, f"disk status says {status}")
+
+
+@case()
+def a_silent_server_delays_no_freeze(log):
+    """A freeze does not wait for a back end that has not answered; the request is begun anew at the thaw, and what it writes is there."""
+    with golden(SIZE >> 20) as image, tempfile.NamedTemporaryFile(prefix="store-") as store:
+        store.truncate(256 << 20)
+        with NbdServer(store.name) as server, Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, control="user", disk=image.name, config=[f"store={server.url}"]) as n:
+            n.boot()
+            write(n, "one")
+            server.pause()
+            n.send("dd if=/tmp/pattern of=/dev/vda bs=4096 seek=300 conv=notrunc,fsync 2>/dev/null && echo writ''ten\r")
+            to_prompt(n)
+            check(any(at_prompt(n, "disk status")["waiting"] for _ in range(100)), "no request waits for a server that is silent")
+            n.stasis_command("freeze")
+            ticks = at_prompt(n, "freezes")["freezes"][-1]["latency_ticks"]
+            hz = at_prompt(n, "time")["tsc_hz"]
+            check(ticks < hz / 2, f"the freeze took {ticks / hz} s: it has waited for the server")
+            check(at_prompt(n, "selftest roundtrip").get("ok"), "selftest roundtrip with a request left behind")
+            n.stasis_command("thaw")
+            n.send(ESCAPE)
+            server.go_on()
+            n.expect("written", 120)
+            n.run("dd if=/dev/vda bs=4096 skip=300 count=17 iflag=direct 2>/dev/null | cmp -n 69632 - /tmp/pattern")
+            check(not n.run("dmesg | grep -E 'I/O error|needs reset' || true"), "the guest's driver complains")
+
+
+@case()
+def a_full_room(log):
+    """disk_errors=freeze: the node freezes when what is written has no room; with `disk errors report` the guest gets its error after all."""
+    with golden(48) as image, Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=image.name, config=["disk_room=32", "disk_errors=freeze"]) as n:
+        n.boot()
+        n.send("dd if=/dev/urandom of=/dev/vda bs=64k count=700 oflag=direct 2>/tmp/error; echo writ''ten=$?\r")
+        n.expect("disk: its room is full .* the node freezes", 300)
+        to_prompt(n)
+        check(frozen(n), "the node is not frozen")
+        n.stasis_command("thaw")
+        n.expect("disk: its room is full .* the node freezes", 120)
+        check(at_prompt(n, "disk errors report").get("ok"), "disk errors")
+        n.stasis_command("thaw")
+        n.send(ESCAPE)
+        n.expect("written=1", 300)
+        n.expect("guest# ")
+        check("I/O error" in n.run("cat /tmp/error"), "the guest got no error")
+        check(n.run("dd if=/dev/vda bs=512 skip=98303 count=1 2>/dev/null | head -c 16") == "00098303" * 2, "the disk can't be read any more")
+
+
+# --- what is not as the configuration says: nothing is written, and a line says what to do ---
+
+
+@contextlib.contextmanager
+def refused(log, image, store, why, bus="nvme", place=None):
+    """A node that does not start its guest, at the prompt, after it said `why`."""
+    config = ["on_no_disk=stop"] + ([f"store={place}"] if place else [])
+    with Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus={bus}", config=config) as n:
+        n.expect("disk: .*" + re.escape(why) + ".*; the guest gets no disk")
+        n.expect("the guest does not start without its disk")
+        to_prompt(n)
+        check(why in at_prompt(n, "disk status")["error"], "disk status says something else")
+        yield n
+
+
+def accepted(log, image, store):
+    """It boots with that store, which was not made just now."""
+    with Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus=nvme") as n:
+        text = n.boot()
+        check("formatted" not in text, "the store was made again")
+        sectors(n)
+
+
+def head_of(path, first=0, n=1 << 20):
+    with open(path, "rb") as f:
+        f.seek(first * gptdisk.SECTOR)
+        return f.read(n)
+
+
+def patch(path, at, data):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        f.write(data)
+
+
+@contextlib.contextmanager
+def scene():
+    """A golden image, and a name for a store."""
+    with golden(SIZE >> 20) as image, tempfile.TemporaryDirectory(prefix="store-") as directory:
+        yield image.name, os.path.join(directory, "store.img")
+
+
+@case()
+def an_empty_disk(log):
+    """An empty disk gets a partition table and a store by `disk format`, and nothing before; the next boot takes it."""
+    with scene() as (image, store):
+        with open(store, "wb") as f:
+            f.truncate(64 << 20)
+        with refused(log, image, store, "nvme0 has no GPT") as n:
+            check(not any(head_of(store)), "an empty disk was written to unasked")
+            check(at_prompt(n, "disk format").get("ok"), "disk format")
+            check("a store has been made" in at_prompt(n, "disk status")["error"], "disk status")
+        accepted(log, image, store)
+
+
+@case()
+def a_foreign_disk(log):
+    """A disk, and a partition, that hold something else are refused by `disk format`, too, and are left alone."""
+    with scene() as (image, store):
+        with open(store, "wb") as f:
+            f.write(b"\\0" * 4096 + b"somebody's data")
+            f.truncate(64 << 20)
+        before = head_of(store)
+        with refused(log, image, store, "nvme0 has no GPT") as n:
+            check("nvme0 has no GPT" in at_prompt(n, "disk format")["error"], "another's disk is formatted")
+            check("nvme0 has no GPT" in at_prompt(n, "disk format --erase")["error"], "another's disk is erased")
+        check(head_of(store) == before, "another's disk was written to")
+        os.unlink(store)
+        first, = gptdisk.make(store, [(gptdisk.LINUX_TYPE, "home", None)], 64 << 20)
+        with refused(log, image, store, "partition 1 of nvme0 (home) is not of the store's type: nothing is written there", place="nvme0:1") as n:
+            check("not of the store's type" in at_prompt(n, "disk format --erase")["error"], "another's partition is erased")
+        check(not any(head_of(store, first)), "another's partition was written to")
+
+
+def made_store(log, image, store):
+    """A store as a node makes it; the first sector of its partition."""
+    first, = gptdisk.make(store, [gptdisk.STORE], 64 << 20)
+    with Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus=nvme") as n:
+        n.expect("it has been formatted")
+        n.expect("the guest starts")
+    return first
+
+
+@case()
+def damaged_superblocks(log):
+    """One damaged superblock is no matter; two are said to be damaged; `disk format --erase` makes a new store of it."""
+    with scene() as (image, store):
+        first = made_store(log, image, store)
+        patch(store, first * 512 + 24, b"\xff" * 16)
+        accepted(log, image, store)
+        patch(store, first * 512 + 24, b"\xff" * 16)
+        patch(store, (first + 8) * 512 + 24, b"\xff" * 16)
+        with refused(log, image, store, "both superblocks are damaged: restore the store from a copy") as n:
+            check("disk format --erase" in at_prompt(n, "disk format")["error"], "what is there is replaced unasked")
+            check(at_prompt(n, "disk format --erase").get("ok"), "disk format --erase")
+        accepted(log, image, store)
+
+
+@case()
+def a_wrong_magic(log):
+    """A partition of the store's type that holds no store is not written to unasked."""
+    with scene() as (image, store):
+        first, = gptdisk.make(store, [gptdisk.STORE], 64 << 20)
+        patch(store, first * 512, b"not a store")
+        before = head_of(store, first)
+        with refused(log, image, store, "there is no store here: format it first (disk format)"):
+            pass
+        check(head_of(store, first) == before, "what is no store was written to")
+
+
+@case()
+def another_image(log):
+    """Deltas are not shown over an image that they were not made for: one that has been changed, or has another size."""
+    with scene() as (image, store):
+        first = made_store(log, image, store)
+        patch(image, 0, b"changed since")
+        before = head_of(store, first)
+        with refused(log, image, store, "the golden image is not the one that this store was made for, or has been changed: bring the original back"):
+            pass
+        with golden(2 * SIZE >> 20) as larger, refused(log, larger.name, store, f"the golden image has {2 * SIZE // 512} sectors, the one of this store had {SIZE // 512}: it is another image"):
+            pass
+        check(head_of(store, first) == before, "a store over another image was written to")
