@@ -201,10 +201,10 @@ static void end_overdue(struct drive *d, uint32_t late)
 	struct block_request *list = NULL;
 
 	d->late = true;
-	if (d->patient) {
-		d->dev.count.timeouts += (unsigned)__builtin_popcount(late);
+	for (uint32_t left = late; left; left &= left - 1)
+		d->dev.count.timeouts++;
+	if (d->patient)
 		late = 0;
-	}
 	for (; late; late &= late - 1) {
 		struct block_request *r = leave_slot(d, (unsigned)__builtin_ctz(late));
 
@@ -217,7 +217,6 @@ static void end_overdue(struct drive *d, uint32_t late)
 		struct block_request *r = list;
 
 		list = r->next;
-		d->dev.count.timeouts++;
 		finish(r, -ETIMEDOUT);
 	}
 }
