@@ -8,6 +8,7 @@ import struct
 import subprocess
 import tempfile
 
+import gptdisk
 from cases import case
 from node import Failure, check
 from paths import BUILD
@@ -276,6 +277,25 @@ def bad_input(log):
             check(words in out, f"stasis-store {arguments}: no '{words}' in: {out}")
         check(b.tree() == {"(open)": "golden"}, "a mistake has changed the store")
         b.clean()
+
+
+@case()
+def in_a_partition(log):
+    """On a disk with a GPT the store is in the partition of its type, without being told; one without such a partition, or with two, is refused."""
+    with Bench(log) as b:
+        home = (gptdisk.LINUX_TYPE, "home", 4 * MIB)
+        _, first = gptdisk.make(b.path("disk"), [home, gptdisk.STORE], 64 * MIB)
+        before = b.read("disk")
+        b.run("format disk --golden golden")
+        after = b.read("disk")
+        check(after[: first * 512] == before[: first * 512] and after != before, "the store is not in its partition")
+        b.run("seal disk one")
+        check("one" in b.run("tree disk"), "the store is not found again")
+        check("one" in b.run(f"tree disk --offset {first * 512}"), "--offset does not lead there")
+        gptdisk.make(b.path("foreign"), [home], 64 * MIB)
+        check("none of a store's type" in b.run("format foreign --golden golden --force", status=2), "a disk without a store's partition is taken")
+        gptdisk.make(b.path("two"), [(gptdisk.STORE_TYPE, "a", 25 * MIB), gptdisk.STORE], 64 * MIB)
+        check("--offset says which" in b.run("format two --golden golden", status=2), "one of two partitions is taken")
 
 
 @case()

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "storage/store_format.h"
+#include "storage/gpt.h"
 #include "tools/store/tool.h"
 
 static const char usage[] =
@@ -39,7 +40,8 @@ static const char usage[] =
 	"  --drop            import: what the open delta holds is not needed\n"
 	"  --partition N     free: the file system is in this partition of the disk\n"
 	"  --update          hash: keep the hash in the store\n"
-	"  --offset BYTES, --length BYTES    where in the file the store is\n"
+	"  --offset BYTES, --length BYTES    where in the file the store is, if not in the only\n"
+	"                                    GPT partition of a store's type, or all of it\n"
 	"  --force           export: replace the file; format: replace a store\n"
 	"  --json            info, tree, check, hash: for programs\n"
 	"  --progress        a progress bar even if stderr is no terminal\n"
@@ -69,14 +71,19 @@ static const struct command commands[] = {
 	{"format", command_format, NULL, true, true, true},
 };
 
+__attribute__((format(printf, 1, 0))) static void say(const char *f, va_list ap)
+{
+	(void)fputs("stasis-store: ", stderr);
+	(void)vfprintf(stderr, f, ap);
+	(void)fputc('\n', stderr);
+}
+
 void die(const char *f, ...)
 {
 	va_list ap;
 
 	va_start(ap, f);
-	(void)fputs("stasis-store: ", stderr);
-	(void)vfprintf(stderr, f, ap);
-	(void)fputc('\n', stderr);
+	say(f, ap);
 	va_end(ap);
 	exit(EXIT_TROUBLE);
 }
@@ -86,9 +93,7 @@ void warn(const char *f, ...)
 	va_list ap;
 
 	va_start(ap, f);
-	(void)fputs("stasis-store: ", stderr);
-	(void)vfprintf(stderr, f, ap);
-	(void)fputc('\n', stderr);
+	say(f, ap);
 	va_end(ap);
 }
 
@@ -134,6 +139,7 @@ static void locate(struct options *o, char *store)
 	if (colon && access(store, F_OK) != 0) {
 		*colon = 0;
 		o->offset = number(colon + 1);
+		o->placed = true;
 	}
 	o->store = store;
 }
@@ -209,9 +215,11 @@ static void take_option(struct options *o, int option)
 		break;
 	case OFFSET:
 		o->offset = number(optarg);
+		o->placed = true;
 		break;
 	case LENGTH:
 		o->length = number(optarg);
+		o->placed = true;
 		break;
 	case FORCE:
 		o->force = true;
@@ -287,11 +295,53 @@ static void work(void *arg)
 		die("%s: the store can't be closed: %s", x->o->store, strerror(-err));
 }
 
+static const struct gpt_partition *store_partition(const struct gpt *g, const char *path)
+{
+	const struct gpt_partition *p = NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < g->n; i++)
+		if (g->partition[i].store) {
+			p = &g->partition[i];
+			n++;
+		}
+	if (n != 1)
+		die(n ? "%s has several partitions of a store's type: --offset says which"
+		      : "%s has partitions, but none of a store's type",
+		    path);
+	return p;
+}
+
+/* A disk or an image of one: the store is in its partition of that type, as for a node. */
+static void find_partition(void *arg)
+{
+	struct session *x = arg;
+	struct gpt *g = allocate(sizeof(*g));
+	bool backup = false;
+	int err = gpt_read(&x->file.dev, g, &backup);
+
+	if (err == -EUCLEAN)
+		die("%s: both partition tables are damaged: repair them (sgdisk -v)", x->o->store);
+	if (err && err != -ENOENT)
+		die("%s can't be read: %s", x->o->store, strerror(-err));
+	if (backup)
+		warn("%s: the primary partition table is damaged, its backup is used", x->o->store);
+	if (!err) {
+		const struct gpt_partition *p = store_partition(g, x->o->store);
+
+		x->file.offset = p->first * SECTOR_SIZE;
+		x->file.dev.sectors = p->sectors;
+	}
+	free(g);
+}
+
 static void open_devices(struct session *x, bool change)
 {
 	const struct options *o = x->o;
 
 	file_open(&x->file, o->store, change ? FILE_CHANGE : FILE_LOOK, o->offset, o->length);
+	if (!o->placed)
+		in_fiber(find_partition, x);
 	x->dev = &x->file.dev;
 	if (!change) {
 		overlay_init(&x->overlay, x->dev);

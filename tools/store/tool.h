@@ -16,6 +16,7 @@ enum { EXIT_OK, EXIT_DIFFERS, EXIT_TROUBLE }; /* 1: damage, or an image that is 
 struct options {
 	const char *store; /* a path, and where in the file it is */
 	uint64_t offset, length;
+	bool placed; /* one of them was given */
 	const char *golden, *point, *base, *keep, *format;
 	const char *file; /* the argument behind the store: an image, or a point */
 	unsigned partition;
