@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* build: storage/nbd.c */
+/* build: storage/nbd.c storage/nbd_receive.c */
 /* What a server may send: an input is steps, each a byte that says what happens and for bytes from
  * the server how many. Each request ends once, and its memory is touched only inside its bounds
  * (each has a heap block of its own). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* build: storage/nbd.c */
+/* build: storage/nbd.c storage/nbd_receive.c */
 /* The NBD engine against nbdkit and qemu-nbd over sockets, also while they are killed and started
  * again, and against a server of the test's own that breaks the rules. */
 #include <fcntl.h>
