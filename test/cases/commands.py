@@ -24,6 +24,7 @@ EXAMPLES = [
     ("disk status", "disk status"),
     ("disk seal NAME", "disk seal first"),
     ("disk tree", "disk tree"),
+    ("disk errors report|freeze", "disk errors report"),
     ("net status", "net status"),
     ("selftest roundtrip", "selftest roundtrip 2"),
     ("freeze", "freeze"),

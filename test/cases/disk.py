@@ -4,15 +4,17 @@ import hashlib
 import json
 import os
 import re
+import subprocess
 import tempfile
 
 from cases import case
 from images import golden
 from nbdserver import NbdServer
 from node import ESCAPE, STASIS_PROMPT, Node, check
-from paths import KERNEL_CLOUD
+from paths import BUILD, KERNEL_CLOUD
 
 SIZE = 8 << 20
+STASIS_STORE = os.path.join(BUILD, "stasis-store")
 BIND = "/sys/bus/virtio/drivers/virtio_blk"
 
 
@@ -252,3 +254,41 @@ def waits_for_its_server(log):
             check("NBD server" in ask(n, "disk status")["error"], "disk status does not say why")
         with server, over_nbd(log, server.url + "x") as n:
             check("export diskx: the server refuses the export: correct its name" in n.boot(), "no line says that there is no such export")
+
+
+def e2fsck(log, store, image, out):
+    """What the open delta holds, as a file, has a file system without a fault."""
+    for command in (
+        [STASIS_STORE, "export", store, out, "--golden", image, "--format", "raw"],
+        ["/sbin/e2fsck", "-f", "-n", out],
+    ):
+        r = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        log.write(f"$ {' '.join(command)}\n{r.stdout}")
+        check(r.returncode == 0, f"{command[0]}: status {r.returncode}: {r.stdout[-500:]}")
+
+
+@case(long=True, machine=[("qemu", "nvme"), ("bochs", "ide")])
+def a_debian_system(log, machine):
+    """A Debian system from a golden image: a package that is installed outlives reboots, the file system stays clean, and the image as it was."""
+    emu, bus = machine
+    image = os.path.join(BUILD, "debian", "disk.img")
+    check(os.path.exists(image), f"no {image}: run make debian")
+    boot = {name: os.path.join(BUILD, "debian", file) for name, file in (("kernel", "vmlinuz"), ("initrd", "initrd"))}
+    before = file_sum(image)
+    with tempfile.TemporaryDirectory(prefix="debian-", dir=BUILD) as directory:
+        store = os.path.join(directory, "store.img")
+        options = dict(emu=emu, log=log, append="root=/dev/vda rw quiet", memory=1024, disk=f"{image},bus={bus}", store=f"{store},bus={bus}", timeout=900 if emu == "qemu" else 7200, **boot)
+        with Node(**options) as n:
+            n.boot()
+            n.run("dpkg -i /root/hello_*.deb")
+            check("Hello, world" in n.run("hello"), "the package does not work")
+            check(ask(n, "disk seal installed").get("ok"), "disk seal")
+            n.send("systemctl reboot\r")
+            n.boot()
+            check("Hello, world" in n.run("hello"), "the package is gone after a reboot")
+            check(n.run("findmnt -n -o FSTYPE,SOURCE /").split() == ["ext4", "/dev/vda"], "/ is not on the disk")
+            check(not n.run("dmesg --level=emerg,alert,crit,err | grep -v 'perfctr msr' || true"), "the kernel complains")
+            n.send("systemctl poweroff\r")
+            check(n.wait() == 0, "the guest did not power off")
+        e2fsck(log, store, image, os.path.join(directory, "disk.raw"))
+        check(file_sum(image) == before, "the golden image has been written to")

@@ -27,6 +27,12 @@ def to_prompt(n):
     n.expect(re.escape(STASIS_PROMPT))
 
 
+def says(n, pattern, timeout=60):
+    """In a line of the log at the prompt, which is shown anew after it."""
+    n.expect(pattern, timeout)
+    n.expect(re.escape(STASIS_PROMPT))
+
+
 def frozen(n):
     return at_prompt(n, "status")["state"] == "frozen"
 
@@ -39,17 +45,17 @@ def a_server_away_freezes_the_node(log):
         sectors(n)
         to_prompt(n)
         server.kill()
-        n.expect("nbd: disk: .*trying again", 60)
+        says(n, "nbd: disk: .*trying again")
         n.send(ESCAPE)
         n.send(READ_ALL + "\r")
         to_prompt(n)
-        n.expect("disk: the NBD server is away .* the node freezes", 60)
+        says(n, "disk: the NBD server is away .* the node freezes")
         check(frozen(n), "the node is not frozen")
         n.stasis_command("thaw")
-        n.expect("disk: the NBD server is away .* the node freezes", 60)
+        says(n, "disk: the NBD server is away .* the node freezes")
         check(frozen(n), "the node did not freeze again")
         server.start()
-        n.expect("nbd: disk: connected", 60)
+        says(n, "nbd: disk: connected")
         n.stasis_command("thaw")
         n.send(ESCAPE)
         n.expect("all-read", 120)
@@ -93,7 +99,7 @@ def a_full_room(log):
         to_prompt(n)
         check(frozen(n), "the node is not frozen")
         n.stasis_command("thaw")
-        n.expect("disk: its room is full .* the node freezes", 120)
+        says(n, "disk: its room is full .* the node freezes", 120)
         check(at_prompt(n, "disk errors report").get("ok"), "disk errors")
         n.stasis_command("thaw")
         n.send(ESCAPE)
