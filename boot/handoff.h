@@ -124,10 +124,10 @@ struct handoff {
 	struct disk_place golden_place, store_place;
 
 	/* configuration, see docs/boot.md for the keys */
-	uint32_t cpus;	     /* limit, 0 = all */
-	uint32_t on_reset;   /* enum reset_action: what a guest's reset or triple fault does */
-	uint32_t on_no_disk; /* enum no_disk_action: its disk can't be had */
-	uint32_t disk_errors; /* enum disk_errors_action: its back end fails */
+	uint32_t cpus;	       /* limit, 0 = all */
+	uint32_t on_reset;     /* enum reset_action: what a guest's reset or triple fault does */
+	uint32_t on_no_disk;   /* enum no_disk_action: its disk can't be had */
+	uint32_t disk_errors;  /* enum disk_errors_action: its back end fails */
 	uint64_t memory;       /* limit of guest RAM in bytes, 0 = all */
 	uint16_t console_port; /* I/O base of the 16550, 0x3f8 */
 	uint16_t pad0;

@@ -378,10 +378,11 @@ static int flush_all(struct store *s)
 	err = write_window(s, before);
 	if (!err)
 		err = write_window(s, last);
-	if (!err)
-		err = dev_flush(s->dev);
 	s->stats.flushes++;
 	if (err)
+		return err;
+	err = dev_flush(s->dev);
+	if (err) /* a device that answered has dropped what it could not write */
 		store_fail(s, err, err == -ETIMEDOUT || err == -ENODEV);
 	else
 		s->log.stable = target;

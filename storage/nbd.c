@@ -26,12 +26,15 @@ static void fail_all(struct nbd *n, int status)
 		struct block_request *r = n->slot[i].r;
 
 		n->slot[i].r = NULL;
-		if (r)
-			nbd_finish(r, status);
+		if (!r)
+			continue;
+		n->dev.count.errors++;
+		nbd_finish(r, status);
 	}
 	while (queue) {
 		struct block_request *next = queue->next;
 
+		n->dev.count.errors++;
 		nbd_finish(queue, status);
 		queue = next;
 	}

@@ -22,7 +22,7 @@ struct ram_dev {
 	uint8_t *dirty;			 /* a byte for each sector written since */
 	uint64_t writes, reads, flushes; /* bytes, bytes, number */
 	uint64_t cut_after;		 /* writes until the power fails; UINT64_MAX: never */
-	bool dead;
+	bool dead, flush_fails;
 	struct block_request *queue, **queue_end; /* completed out of order, by poll */
 };
 
@@ -77,7 +77,9 @@ static void ram_transfer(struct ram_dev *d, struct block_request *r)
 
 static void ram_carry_out(struct ram_dev *d, struct block_request *r)
 {
-	r->status = d->dead ? -EIO : 0;
+	r->status = d->dead || (d->flush_fails && r->op == BLOCK_FLUSH) ? -EIO : 0;
+	if (r->status)
+		return;
 	if (!d->dead && r->op == BLOCK_FLUSH) {
 		d->flushes++;
 		if (d->stable) {
