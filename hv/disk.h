@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's disk: the store (storage/store.h) on top of a golden image, each in RAM that the
- * loader set apart or on a disk of the machine (hv/drives.h), behind virtio-blk (hv/vblk.c). The
+ * loader set apart, on a disk of the machine or an NBD server, behind virtio-blk (hv/vblk.c). The
  * store's fibers run on the boot CPU, in slices of a few tens of microseconds between which the
  * guest gets as much time; they hold no lock where they wait.
  *

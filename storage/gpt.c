@@ -191,7 +191,7 @@ int gpt_read(struct blockdev *d, struct gpt *g, bool *backup)
 #define ENTRIES	      128u
 #define TABLE_SECTORS (ENTRIES * ENTRY_BYTES / SECTOR_SIZE)
 #define ALIGN_SECTORS 2048u /* of the partition: as other tools have it */
-#define LOOK_BYTES    ((2 + TABLE_SECTORS) * SECTOR_SIZE)
+#define LOOK_BYTES    ((size_t)(2 + TABLE_SECTORS) * SECTOR_SIZE)
 #define CHECK_SECTORS 32u /* at once */
 #define MBR_ENTRY     446u
 
@@ -277,7 +277,7 @@ int gpt_make_store(struct blockdev *d, uint64_t seed)
 	uint8_t *buf;
 	int err;
 
-	if (d->sectors < 2 * ALIGN_SECTORS)
+	if (d->sectors / 2 < ALIGN_SECTORS)
 		return -EINVAL;
 	buf = malloc(LOOK_BYTES);
 	err = buf ? check_empty(d, 0, buf) : -ENOMEM;

@@ -40,7 +40,7 @@ struct gpt_header { /* what of it counts */
 
 /* The header that lies at `sector` of a disk. -ENOENT: there is none; -EUCLEAN: it is damaged. */
 int gpt_check_header(const void *bytes, uint64_t sector, uint64_t disk_sectors,
-		     struct gpt_header *h);
+		     struct gpt_header *out);
 /* Its entries, entries * entry_bytes of them. -EUCLEAN: checksum, a partition outside of what is
  * usable, two that overlap. */
 int gpt_take(const struct gpt_header *h, const void *entries, struct gpt *g);

@@ -293,8 +293,8 @@ static int identify(const struct channel *c, unsigned number, struct ata_identit
 	return ata_identify(words, id);
 }
 
-static int device_find(struct channel *c, unsigned number,
-		       void (*found)(struct drive *d, void *arg), void *arg)
+/* *disk stays NULL if there is none. */
+static int device_find(struct channel *c, unsigned number, struct ide_drive **disk)
 {
 	struct ide_drive *p;
 	struct ata_identity id;
@@ -311,26 +311,44 @@ static int device_find(struct channel *c, unsigned number,
 	p->drive.depth = 1;
 	memcpy(p->drive.model, id.model, sizeof(id.model));
 	drive_init(&p->drive);
-	found(&p->drive, arg);
+	*disk = p;
 	return 0;
+}
+
+static struct channel *channel_new(const struct ide_ports *ports)
+{
+	struct channel *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->ports = *ports;
+	c->prd = hw_dma_alloc(1);
+	if (c->prd)
+		return c;
+	free(c);
+	return NULL;
 }
 
 int ide_init(const struct ide_ports *ports, void (*found)(struct drive *d, void *arg), void *arg)
 {
-	struct channel *c = calloc(1, sizeof(*c));
-	int err = c ? 0 : -ENOMEM;
+	struct channel *c = channel_new(ports);
+	unsigned disks = 0;
+	int err = 0;
 
-	if (err)
-		return err;
-	c->ports = *ports;
-	c->prd = hw_dma_alloc(1);
-	if (!c->prd)
-		err = -ENOMEM;
-	else if (alternate_status(c) == GONE || channel_reset(c) != 0)
+	if (!c)
+		return -ENOMEM;
+	if (alternate_status(c) == GONE || channel_reset(c) != 0)
 		err = -ENODEV;
-	for (unsigned i = 0; i < DEVICES && !err; i++)
-		err = device_find(c, i, found, arg);
-	if (err == -ENODEV)
+	for (unsigned i = 0; i < DEVICES && !err; i++) {
+		struct ide_drive *p = NULL;
+
+		err = device_find(c, i, &p);
+		if (p) {
+			disks++;
+			found(&p->drive, arg);
+		}
+	}
+	if (!disks)
 		free(c);
 	return err;
 }
