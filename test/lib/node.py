@@ -14,6 +14,7 @@ STASIS_PROMPT = "stasis> "
 ESCAPE = "\x1d"  # Ctrl-]
 # Host seconds from power-on to the guest's prompt, on a busy host. Bochs spends over a minute unpacking a stock kernel.
 BOOT_TIMEOUT = {"qemu": 240, "bochs": 900}
+SLOWNESS = float(os.environ.get("STASIS_SLOWNESS", "1"))  # of this host: all time-outs are so many times longer
 FIRMWARE = {"qemu": "iPXE", "bochs": "BdsDxe: starting"}  # what the console says when the machine starts (again)
 APPEND = "console=ttyS0,115200"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
@@ -69,7 +70,7 @@ class Node:
     def expect(self, pattern, timeout=None):
         """Waits for a regular expression (or a list: returns which); the text before it is kept in `before`."""
         try:
-            which = self.child.expect(pattern, timeout=timeout or self.patience)
+            which = self.child.expect(pattern, timeout=(timeout or self.patience) * SLOWNESS)
         except pexpect.TIMEOUT:
             raise Failure(f"no {pattern!r} within {timeout or self.patience} s; the console ends with:\n{self._end()}") from None
         except pexpect.EOF:
@@ -137,7 +138,7 @@ class Node:
     def wait(self, timeout=None):
         """Until the run is over; its exit status."""
         try:
-            self.child.expect(pexpect.EOF, timeout=timeout or self.patience)
+            self.child.expect(pexpect.EOF, timeout=(timeout or self.patience) * SLOWNESS)
             self.transcript += self.child.before
         except pexpect.TIMEOUT:
             raise Failure(f"the node is still running; the console ends with:\n{self._end()}") from None
