@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# make            build/stasis.efi, stasis-store make check [T=NAME]   all tests, or those with NAME in their name
+# make            stasis.efi and the tools       make check [T=NAME]   all tests, or those with NAME in their name
 # make setup      packages and libraries         make check-long       and the ones that take long
 # make demo       a node in an emulator          make unit [T=NAME]    host tests only
 # make lint       style and static checks        make fuzz T=NAME S=SECONDS
@@ -16,7 +16,7 @@ MAKEFLAGS += --no-builtin-rules
 EFI_LIMIT := 1048576
 
 .PHONY: all setup demo check check-long bench unit fuzz lint lint-spdx lint-format lint-cppcheck lint-tidy clean FORCE
-all: $(B)/stasis.efi $(B)/stasis-store
+all: $(B)/stasis.efi $(B)/stasis-store $(B)/stasisctl
 
 # --- what comes from Debian --------------------------------------------------------------------
 STAMP := $(B)/stamp
@@ -149,6 +149,24 @@ $(B)/stasis-store: $(STORE_OBJ)
 	$(SAY) HOSTLD $@
 	$(Q)gcc -o $@ $(STORE_OBJ) $(STORE_LIBS)
 
+CTL_SHARED := net/ctl_record.c hv/duration.c $(wildcard proto/*.c)
+CTL_SRC := $(sort $(wildcard tools/ctl/*.c)) $(CTL_SHARED)
+CTL_OBJ := $(patsubst %.c,$(B)/tool/%.o,$(CTL_SRC))
+CTL_LIBS := -luv -lmbedtls -lmbedx509 -lmbedcrypto
+$(B)/stasisctl: $(CTL_OBJ)
+	$(SAY) HOSTLD $@
+	$(Q)gcc -o $@ $(CTL_OBJ) $(CTL_LIBS)
+
+# The same with sanitizers, and what answers it in tests: nodes that only speak the protocol.
+$(B)/test/stasisctl: $(CTL_SRC) $(wildcard tools/ctl/*.h proto/*.h) net/ctl_record.h | $(STAMP)/newlib
+	$(SAY) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)gcc $(TOOL_FLAGS) -O1 -fno-omit-frame-pointer $(WARN) $(SANITIZE) -o $@ $(CTL_SRC) $(CTL_LIBS)
+$(B)/test/fakenodes: $(wildcard test/ctl/*.c) $(CTL_SHARED) $(wildcard test/ctl/*.h proto/*.h) net/ctl_record.h | $(STAMP)/newlib
+	$(SAY) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)gcc $(TOOL_FLAGS) -O1 $(WARN) -o $@ $(filter %.c,$^) $(CTL_LIBS)
+
 # what test/benches/store.py measures with
 $(B)/bench/storetrace: $(patsubst %.c,$(B)/tool/%.o,test/benches/storetrace.c $(STORE_CORE))
 	@mkdir -p $(@D)
@@ -227,7 +245,8 @@ fuzz: $(B)/fuzz/fuzz_$(T)
 	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S) -max_len=4096 -print_final_stats=1 corpus/$(T)
 
 # --- all tests, and what a user sees first ------------------------------------------------------
-TESTED := setup $(B)/stasis.efi $(B)/stasis-store $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp
+TESTED := setup $(B)/stasis.efi $(B)/stasis-store $(B)/stasisctl $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp \
+	$(B)/test/stasisctl $(B)/test/fakenodes
 check: $(TESTED) $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run $(T)
 check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
@@ -265,4 +284,4 @@ lint-tidy: $(STAMP)/zydis $(GEN)
 clean:
 	rm -rf $(B)
 
--include $(HV_OBJ:.o=.d) $(STORE_OBJ:.o=.d) $(B)/tool/test/benches/storetrace.d $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)
+-include $(HV_OBJ:.o=.d) $(STORE_OBJ:.o=.d) $(CTL_OBJ:.o=.d) $(B)/tool/test/benches/storetrace.d $(EFI_OBJ:.o=.d) $(wildcard $(B)/unit/*.d)

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "tools/ctl/ctl.h"
+#include "tools/ctl/progress.h"
+
+static void say(const char *f, va_list ap)
+{
+	progress_hide();
+	(void)fputs("stasisctl: ", stderr);
+	(void)vfprintf(stderr, f, ap);
+	(void)fputc('\n', stderr);
+}
+
+void warn(const char *f, ...)
+{
+	va_list ap;
+
+	va_start(ap, f);
+	say(f, ap);
+	va_end(ap);
+}
+
+static void say_json(const char *f, va_list ap)
+{
+	struct text t = {0};
+	char what[1024];
+
+	(void)vsnprintf(what, sizeof(what), f, ap);
+	json_open(&t, NULL, '{');
+	json_u64(&t, "version", CTL_JSON_VERSION);
+	json_string(&t, "error", what);
+	json_close(&t, '}');
+	(void)puts(t.s);
+	(void)fflush(stdout);
+	text_free(&t);
+}
+
+static void say_both(const char *f, va_list ap)
+{
+	va_list again;
+
+	va_copy(again, ap);
+	say(f, ap);
+	if (options.json)
+		say_json(f, again);
+	va_end(again);
+}
+
+void die(const char *f, ...)
+{
+	va_list ap;
+
+	va_start(ap, f);
+	say_both(f, ap);
+	va_end(ap);
+	exit(EXIT_FAILED);
+}
+
+void die_usage(const char *f, ...)
+{
+	va_list ap;
+
+	va_start(ap, f);
+	say_both(f, ap);
+	va_end(ap);
+	exit(EXIT_USAGE);
+}
+
+void put_line(struct text *t)
+{
+	progress_hide();
+	text_add(t, "\n");
+	if (fwrite(t->s, 1, t->len, stdout) != t->len || fflush(stdout) != 0) {
+		warn("the output can't be written: %s", strerror(errno));
+		exit(EXIT_FAILED);
+	}
+	text_clear(t);
+}
+
+void json_begin(struct text *t, const char *command)
+{
+	json_open(t, NULL, '{');
+	json_u64(t, "version", CTL_JSON_VERSION);
+	json_string(t, "command", command);
+}
+
+const char *duration_text(char buf[DURATION_TEXT], uint64_t ns)
+{
+	static const struct {
+		uint64_t ns;
+		const char *name;
+	} units[] = {{NSEC_PER_SEC, "s"}, {NSEC_PER_MSEC, "ms"}, {1000, "us"}};
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		uint64_t thousandths = ns / (units[i].ns / 1000);
+
+		if (ns < units[i].ns)
+			continue;
+		if (thousandths % 1000)
+			(void)snprintf(buf, DURATION_TEXT, "%" PRIu64 ".%03" PRIu64 " %s",
+				       thousandths / 1000, thousandths % 1000, units[i].name);
+		else
+			(void)snprintf(buf, DURATION_TEXT, "%" PRIu64 " %s", thousandths / 1000,
+				       units[i].name);
+		return buf;
+	}
+	(void)snprintf(buf, DURATION_TEXT, "%" PRIu64 " ns", ns);
+	return buf;
+}

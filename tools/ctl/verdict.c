@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tools/ctl/verdict.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include "tools/ctl/progress.h"
+
+#define LISTED_MAX    20 /* nodes named in text; JSON has all */
+#define PROGRESS_EACH (100 * NSEC_PER_MSEC)
+
+static const char *const fate_names[] = {
+	[FATE_NONE] = "well",	[FATE_REFUSED] = "refused", [FATE_SILENT] = "silent",
+	[FATE_RESET] = "reset", [FATE_RAN_ON] = "ran-on",   [FATE_CLOCK] = "clock",
+	[FATE_ALONE] = "alone",
+};
+
+/* More than the fate's name says; NULL: nothing. */
+static const char *reason(const struct epoch *e, uint32_t node)
+{
+	const struct coordinator_node *n = &e->nodes[node];
+
+	switch (n->fate) {
+	case FATE_REFUSED:
+		return wire_refusal_text((enum wire_refusal)n->refused);
+	case FATE_RAN_ON:
+		return n->result ? wire_result_text((enum wire_result)n->result) : NULL;
+	case FATE_SILENT:
+		return node_problem(&e->s->nodes[node]);
+	default:
+		return NULL;
+	}
+}
+
+static void list_text(const struct epoch *e)
+{
+	unsigned listed = 0;
+
+	for (uint32_t i = 0; i < e->c.config.nodes && listed < LISTED_MAX; i++) {
+		const char *why;
+
+		if (e->nodes[i].fate == FATE_NONE)
+			continue;
+		why = reason(e, i);
+		warn("  %s: %s%s%s", e->s->nodes[i].is->name,
+		     coordinator_fate_text((enum coordinator_fate)e->nodes[i].fate),
+		     why ? ": " : "", why ? why : "");
+		listed++;
+	}
+	if (listed < e->c.spoiled)
+		warn("  and %" PRIu32 " more: --json names all", e->c.spoiled - listed);
+}
+
+static void list_json(const struct epoch *e, struct text *t)
+{
+	json_open(t, "spoiled", '[');
+	for (uint32_t i = 0; i < e->c.config.nodes; i++) {
+		if (e->nodes[i].fate == FATE_NONE)
+			continue;
+		json_open(t, NULL, '{');
+		json_string(t, "node", e->s->nodes[i].is->name);
+		json_string(t, "fate", fate_names[e->nodes[i].fate]);
+		json_string(t, "why", reason(e, i));
+		json_close(t, '}');
+	}
+	json_close(t, ']');
+}
+
+/* The largest lateness so far, of those that stand. */
+static uint64_t late_so_far(const struct epoch *e)
+{
+	uint64_t late = 0;
+
+	for (uint32_t i = 0; i < e->c.config.nodes; i++) {
+		const struct coordinator_node *n = &e->nodes[i];
+
+		if (n->epoch == e->c.epoch && n->state == STATE_FROZEN && n->late > late)
+			late = n->late;
+	}
+	return late;
+}
+
+static void put_json(struct epoch *e, const char *command, bool frozen, uint64_t late)
+{
+	const struct coordinator *c = &e->c;
+	struct text t = {0};
+
+	json_begin(&t, command);
+	json_string(&t, "experiment", e->s->e.name);
+	json_u64(&t, "number", e->s->e.number);
+	json_u64(&t, "epoch", c->epoch);
+	json_string(&t, "state", frozen ? "frozen" : "ended");
+	json_string(&t, "outcome", frozen ? NULL : outcome_name(c->outcome));
+	json_bool(&t, "inherited", c->inherited);
+	json_u64(&t, "nodes", c->config.nodes);
+	json_u64(&t, "at_ns", c->at);
+	if (c->until == WIRE_NEVER)
+		json_null(&t, "until_ns");
+	else
+		json_u64(&t, "until_ns", c->until);
+	json_u64(&t, "late_ns", late);
+	list_json(e, &t);
+	json_close(&t, '}');
+	put_line(&t);
+	text_free(&t);
+}
+
+static void put_text(struct epoch *e, bool frozen, uint64_t late)
+{
+	const struct coordinator *c = &e->c;
+	char held[DURATION_TEXT], d[DURATION_TEXT];
+	uint32_t nodes = c->config.nodes;
+	struct text t = {0};
+
+	text_add(&t, "%s/%" PRIu64 " epoch %" PRIu64 " ", e->s->e.name, e->s->e.number, c->epoch);
+	if (frozen)
+		text_add(&t, "frozen: %" PRIu32 " of %" PRIu32 " nodes, at most %s late",
+			 nodes - c->spoiled, nodes, duration_text(d, late));
+	else if (c->outcome == OUTCOME_ABORTED)
+		text_add(&t, "aborted: no node was frozen");
+	else
+		text_add(&t, "%s: %" PRIu32 " of %" PRIu32 " nodes frozen for %s, at most %s late",
+			 outcome_name(c->outcome), nodes - c->spoiled, nodes,
+			 duration_text(held, c->until == WIRE_NEVER ? 0 : c->until - c->at),
+			 duration_text(d, late));
+	put_line(&t);
+	text_free(&t);
+	list_text(e);
+}
+
+static int status_of(const struct epoch *e, bool frozen, uint64_t late)
+{
+	if (!frozen && e->c.outcome == OUTCOME_ABORTED)
+		return EXIT_FAILED;
+	if (e->c.spoiled)
+		return EXIT_PARTIAL;
+	return late > e->c.config.late_clean ? EXIT_LATE : EXIT_CLEAN;
+}
+
+int verdict_put(struct epoch *e, const char *command, bool frozen)
+{
+	uint64_t late = frozen ? late_so_far(e) : e->c.late;
+
+	if (!frozen && e->c.outcome == OUTCOME_ABORTED)
+		late = 0;
+	if (options.json)
+		put_json(e, command, frozen, late);
+	else
+		put_text(e, frozen, late);
+	return status_of(e, frozen, late);
+}
+
+bool verdict_blocks_thaw(const struct epoch *e, uint32_t node)
+{
+	const struct coordinator_node *n = &e->nodes[node];
+
+	if (!n->boot || e->s->nodes[node].link.state != LINK_UP)
+		return true;
+	return n->epoch == e->c.epoch && n->state == STATE_FROZEN && n->thaw != THAW_COMMITTED &&
+	       !(n->thaw == THAW_ARMED && n->round == e->c.round);
+}
+
+/* --- progress --- */
+
+static const char *phase_name(const struct coordinator *c)
+{
+	static const char *const names[] = {
+		[PHASE_ATTACHING] = "asking the nodes",
+		[PHASE_IDLE] = "waiting",
+		[PHASE_ARMING] = "arming",
+		[PHASE_ABORTING] = "calling off",
+		[PHASE_COMMITTING] = "freezing",
+		[PHASE_FROZEN] = "frozen",
+		[PHASE_THAW_ARMING] = "arming the thaw",
+		[PHASE_THAWING] = "frozen",
+		[PHASE_SUPERSEDED] = "superseded",
+	};
+
+	return names[c->phase];
+}
+
+void verdict_progress(struct epoch *e)
+{
+	static uint64_t shown;
+	const struct coordinator *c = &e->c;
+	struct moment now = session_now(e->s);
+	uint32_t count[WIRE_STATES] = {0}, silent = 0;
+	uint64_t next =
+		c->phase == PHASE_THAWING || c->phase == PHASE_THAW_ARMING ? c->until : c->at;
+	char left[DURATION_TEXT + 8] = "", d[DURATION_TEXT];
+
+	if (now.mono - shown < PROGRESS_EACH)
+		return;
+	shown = now.mono;
+	for (uint32_t i = 0; i < c->config.nodes; i++) {
+		if (e->s->nodes[i].link.state != LINK_UP)
+			silent++;
+		else
+			count[e->nodes[i].state]++;
+	}
+	if (c->phase >= PHASE_ARMING && next != WIRE_NEVER && next > now.shared)
+		(void)snprintf(
+			left, sizeof(left), ", %s left",
+			duration_text(d, (next - now.shared) / NSEC_PER_MSEC * NSEC_PER_MSEC));
+	progress("%s: %" PRIu32 " running, %" PRIu32 " armed, %" PRIu32 " committed, %" PRIu32
+		 " frozen, %" PRIu32 " out of reach%s",
+		 phase_name(c), count[STATE_IDLE], count[STATE_ARMED], count[STATE_COMMITTED],
+		 count[STATE_FROZEN], silent, left);
+}
