@@ -74,7 +74,7 @@ static void flood(struct connection *c, uint16_t channel)
 	char *big = malloc(CTL_TO_CLIENT_MAX);
 
 	memset(big, 'x', CTL_TO_CLIENT_MAX);
-	for (int i = 0; i < 80 << 4; i++)
+	for (int i = 0; i < 24 << 4; i++)
 		serve_send(c, CTL_OUTPUT, channel, big, CTL_TO_CLIENT_MAX);
 	free(big);
 }
@@ -87,6 +87,8 @@ static void command(struct connection *c, uint16_t channel, const char *line)
 	if (strcmp(line, "status --json") == 0) {
 		say(c, CTL_OUTPUT, channel, "{\"version\":1,\"state\":");
 		say(c, CTL_OUTPUT, channel, "\"running\"}\n");
+	} else if (strcmp(line, "log --json") == 0) {
+		say(c, CTL_OUTPUT, channel, "{\"version\":1,\"lines\":[\"first line\"]}\n");
 	} else if (strcmp(line, "log") == 0) {
 		say(c, CTL_OUTPUT, channel, "first line\nsecond");
 		say(c, CTL_OUTPUT, channel, " line\n");
@@ -155,7 +157,8 @@ static void freeze(struct connection *c, const struct ctl_record *r)
 	struct moment now = node_now(n);
 	struct wire_message m;
 
-	if (wire_decode(r->payload, r->size, &m) != 0 || is(c, "silent"))
+	if (wire_decode(r->payload, r->size, &m) != 0 || is(c, "silent") ||
+	    (is(c, "deaf") && m.type == WIRE_ARM))
 		return;
 	if (is(c, "lies"))
 		lie(c);

@@ -68,18 +68,22 @@ static bool waits(int err)
 
 static void flush(struct connection *c)
 {
-	while (c->out_size && !c->dead) {
-		int n = mbedtls_ssl_write(&c->ssl, c->out, c->out_size);
+	size_t at = 0;
+
+	while (at < c->out_size) {
+		int n = mbedtls_ssl_write(&c->ssl, c->out + at, c->out_size - at);
 
 		if (waits(n))
-			return;
+			break;
 		if (n < 0) {
 			drop(c);
 			return;
 		}
-		c->out_size -= (size_t)n;
-		memmove(c->out, c->out + n, c->out_size);
+		at += (size_t)n;
 	}
+	c->out_size -= at;
+	if (at)
+		memmove(c->out, c->out + at, c->out_size);
 }
 
 static void take(struct connection *c, const uint8_t *data, size_t size)

@@ -14,7 +14,8 @@
 static struct session s;
 static struct node *node;
 static uv_poll_t keyboard;
-static bool listening, raw;
+static uv_idle_t reader; /* in its place, if the standard input is a file */
+static bool listening, polls, raw;
 static struct termios before;
 
 static void restore(void)
@@ -38,41 +39,62 @@ static void make_raw(void)
 static void leave(int status)
 {
 	restore();
-	if (listening)
+	if (listening && polls)
 		(void)uv_poll_stop(&keyboard);
+	if (listening && !polls)
+		(void)uv_idle_stop(&reader);
 	listening = false;
 	session_end(&s, status);
 }
 
-static void on_key(uv_poll_t *poll, int status, int events)
+static void take_typed(void)
 {
 	char typed[512];
 	const char *end;
 	ssize_t n;
 
-	(void)poll;
-	(void)status;
-	(void)events;
 	if (link_backlog(&node->link) > BACKLOG_MAX)
 		return;
 	n = read(STDIN_FILENO, typed, sizeof(typed));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
-	if (n <= 0) {
-		link_send(&node->link, CTL_CONSOLE_DATA, CTL_CONSOLE, NULL, 0);
-		leave(EXIT_CLEAN);
-		return;
-	}
-	end = memchr(typed, LEAVE, (size_t)n);
+	end = n > 0 ? memchr(typed, LEAVE, (size_t)n) : NULL;
 	if (end)
 		n = end - typed;
-	if (n)
+	if (n > 0)
 		link_send(&node->link, CTL_CONSOLE_DATA, CTL_CONSOLE, typed, (size_t)n);
-	if (end) {
-		link_send(&node->link, CTL_CONSOLE_DATA, CTL_CONSOLE, NULL, 0);
-		leave(EXIT_CLEAN);
+	if (n > 0 && !end)
+		return;
+	link_send(&node->link, CTL_CONSOLE_DATA, CTL_CONSOLE, NULL, 0);
+	leave(EXIT_CLEAN);
+	if (end)
 		warn("left the console of %s", node->is->name);
-	}
+}
+
+static void on_key(uv_poll_t *poll, int status, int events)
+{
+	(void)poll;
+	(void)status;
+	(void)events;
+	take_typed();
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+	(void)idle;
+	take_typed();
+}
+
+static int listen_to_keyboard(uv_loop_t *loop)
+{
+	int err = uv_idle_init(loop, &reader);
+
+	if (!err)
+		err = uv_poll_init(loop, &keyboard, STDIN_FILENO);
+	polls = err != UV_EPERM;
+	if (!polls)
+		return uv_idle_start(&reader, on_idle);
+	return err ? err : uv_poll_start(&keyboard, UV_READABLE, on_key);
 }
 
 static void on_up(struct session *x, struct node *n)
@@ -80,9 +102,7 @@ static void on_up(struct session *x, struct node *n)
 	int err;
 
 	link_send(&n->link, CTL_CONSOLE_DATA, CTL_CONSOLE, NULL, 0);
-	err = uv_poll_init(&x->loop, &keyboard, STDIN_FILENO);
-	if (!err)
-		err = uv_poll_start(&keyboard, UV_READABLE, on_key);
+	err = listen_to_keyboard(&x->loop);
 	if (err) {
 		warn("the standard input can't be waited for: %s", uv_strerror(err));
 		leave(EXIT_FAILED);

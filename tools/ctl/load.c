@@ -105,7 +105,10 @@ int experiment_load(struct experiment *e, const char *file, char why[WHY_BYTES])
 
 	*e = (struct experiment){0};
 	err = read_file(file, &t, &mode, why);
-	if (!err)
+	if (err)
+		(void)snprintf(why + strlen(why), WHY_BYTES - strlen(why),
+			       ": name the experiment's file with -e FILE");
+	else
 		err = experiment_parse(e, file, t.s ? t.s : "", t.len, why);
 	if (!err)
 		err = e->key_file ? load_key(e, file, why) : check_secret(file, mode, why);

@@ -12,7 +12,7 @@
 
 #define CHANNEL	    1
 #define COMMAND_MAX 255	       /* bytes; the prompt takes no more */
-#define OUTPUT_MAX  (64 << 20) /* of one node: more is a node gone mad */
+#define OUTPUT_MAX  (16 << 20) /* of one node: more is a node gone mad */
 
 enum fate { WAITS, OK, FAILED };
 
