@@ -293,6 +293,19 @@ def reset_while_frozen(log):
 
 
 @case()
+def watchers_change_nothing(log):
+    """Others may look at the nodes while they are frozen: who froze them hears all the same when they thaw."""
+    with Nodes(3, log) as n:
+        p = n.start("freeze", "--for", "2s", "--json")
+        n.wait("all frozen", lambda: n.frozen() == 3)
+        (a,) = n.json("status")
+        check(a["frozen"] == 3 and all(x["epoch_state"] == "frozen" for x in a["nodes"]), str(a))
+        n.json("time")
+        out, _ = n.finish(p, CLEAN, "freeze --for 2s, watched")
+        check(json.loads(out)["outcome"] == "clean", out)
+
+
+@case()
 def clock_is_stepped(log):
     """A node whose clock was stepped while it stood: partial."""
     with Nodes(2, log) as n:
@@ -400,6 +413,8 @@ def unreachable(log):
         check(a["running"] == 2 and a["unreachable"] == 1 and "nothing listens" in a["nodes"][2]["error"], str(a))
         _, err = n.run("freeze", status=FAILED)
         check("1 of 3 nodes can't be reached" in err and "n2: nothing listens" in err and n.freezes(0) == (0, 0), err)
+        (a,) = n.json("freeze", status=FAILED)
+        check([x["node"] for x in a["unreachable"]] == ["n2"] and "nothing was begun" in a["error"], str(a))
         n.configure(lines=["node far 198.51.100.1:9"])  # TEST-NET-2: nobody
         (a,) = n.json("status", "far,n0", status=FAILED)
         check([bool(x["error"]) for x in a["nodes"]] == [False, True], str(a))

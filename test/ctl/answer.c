@@ -162,9 +162,12 @@ static void freeze(struct connection *c, const struct ctl_record *r)
 		return;
 	if (is(c, "lies"))
 		lie(c);
-	n->commander = c;
 	participant_receive(&n->p, &m, &now);
+	if (m.type != WIRE_QUERY && n->p.report.obeys == m.incarnation)
+		n->commander = c;
+	n->asker = c;
 	node_pump(n);
+	n->asker = NULL;
 }
 
 void answer_record(struct connection *c, const struct ctl_record *r)

@@ -55,6 +55,7 @@ struct moment node_now(const struct node *n)
 
 static void act(struct node *n, const struct participant_action *a)
 {
+	struct connection *to = a->reply ? n->asker : n->commander;
 	uint8_t bytes[WIRE_MESSAGE_MAX];
 
 	switch (a->type) {
@@ -69,9 +70,8 @@ static void act(struct node *n, const struct participant_action *a)
 		n->thaw_at = a->until + n->p.report.late;
 		break;
 	case PARTICIPANT_SEND:
-		if (n->commander)
-			serve_send(n->commander, CTL_FREEZE, 0, bytes,
-				   wire_encode(&a->message, bytes));
+		if (to)
+			serve_send(to, CTL_FREEZE, 0, bytes, wire_encode(&a->message, bytes));
 		break;
 	default:
 		break;

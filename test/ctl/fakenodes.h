@@ -35,7 +35,8 @@ struct node {
 	uint16_t port;
 	uv_poll_t listener;
 	struct connection *connections[CONNECTIONS];
-	struct connection *commander; /* who commanded last */
+	struct connection *asker;     /* of what is answered at the moment */
+	struct connection *commander; /* that was obeyed last */
 	struct connection *console;
 
 	struct participant p;

@@ -39,6 +39,21 @@ static void end(int status)
 	session_end(&w.s, status);
 }
 
+/* For programs: the nodes that can't be talked to. */
+static void list_json(struct text *t)
+{
+	json_open(t, "unreachable", '[');
+	for (uint32_t i = 0; i < w.s.e.node_count; i++) {
+		if (!node_problem(&w.s.nodes[i]))
+			continue;
+		json_open(t, NULL, '{');
+		json_string(t, "node", w.s.nodes[i].is->name);
+		json_string(t, "error", node_problem(&w.s.nodes[i]));
+		json_close(t, '}');
+	}
+	json_close(t, ']');
+}
+
 /* One error, as the only result. */
 __attribute__((format(printf, 1, 2))) static void give_up(const char *f, ...)
 {
@@ -53,6 +68,7 @@ __attribute__((format(printf, 1, 2))) static void give_up(const char *f, ...)
 	if (options.json) {
 		json_begin(&t, command_name());
 		json_string(&t, "error", what);
+		list_json(&t);
 		json_close(&t, '}');
 		put_line(&t);
 		text_free(&t);

@@ -9,6 +9,7 @@
 #include "tools/ctl/commands.h"
 #include "tools/ctl/ctl.h"
 
+#define YEAR_NS	      ((uint64_t)365 * 86400 * NSEC_PER_SEC)
 #define DEFAULT_FILE  "experiment.conf"
 #define FILE_VARIABLE "STASIS_EXPERIMENT"
 
@@ -90,7 +91,7 @@ static uint64_t duration(const char *option, const char *text)
 {
 	uint64_t ns;
 
-	if (duration_parse(text, &ns) != 0 || ns > 365 * 86400 * NSEC_PER_SEC)
+	if (duration_parse(text, &ns) != 0 || ns > YEAR_NS)
 		die_usage("%s takes a number with a unit (" DURATION_UNITS
 			  "), as in 200ms or 1.5s, up to a year",
 			  option);
