@@ -399,6 +399,7 @@ def wrong_key(log):
             check(time.monotonic() - begin < 10, "it took too long")
             if command == ["freeze"]:
                 check("does not take the key" in err, err)
+        n.do("hostile", 1, "curt")  # it goes without an alert
         (a,) = n.json("status", status=FAILED)
         check(all("does not take the key" in x["error"] for x in a["nodes"]), str(a))
         check(n.freezes(0) == (0, 0), "it froze")

@@ -251,7 +251,7 @@ static void tls_failed(struct link *l, int err)
 		fail(l, l->state == LINK_UP
 				? "the node closed the connection"
 				: "the node closed the connection before it greeted (too "
-				  "many connections, or another key)");
+				  "many connections?)");
 	} else if (err == MBEDTLS_ERR_SSL_INTERNAL_ERROR) {
 		fail(l, "the connection broke: %s", errno ? strerror(errno) : "reset");
 	} else {

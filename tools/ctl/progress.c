@@ -4,10 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 #include "tools/ctl/ctl.h"
 
+#define EACH (100 * NSEC_PER_MSEC) /* no more often than this */
+
 static char shown[512];
+static uint64_t shown_at;
 
 static size_t columns(void)
 {
@@ -23,9 +27,16 @@ void progress(const char *f, ...)
 	char line[sizeof(shown)];
 	size_t width;
 	va_list ap;
+	struct timespec t;
+	uint64_t now;
 
 	if (!options.progress && !isatty(STDERR_FILENO))
 		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	now = (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+	if (now - shown_at < EACH)
+		return;
+	shown_at = now;
 	va_start(ap, f);
 	(void)vsnprintf(line, sizeof(line), f, ap);
 	va_end(ap);

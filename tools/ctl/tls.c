@@ -71,6 +71,10 @@ bool tls_wrong_key(const mbedtls_ssl_context *ssl, int err)
 {
 	if (err == MBEDTLS_ERR_SSL_INVALID_MAC)
 		return true;
+	/* It has got what proves our key, and goes without a word. */
+	if (err == MBEDTLS_ERR_SSL_CONN_EOF || err == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY ||
+	    err == MBEDTLS_ERR_SSL_INTERNAL_ERROR)
+		return ssl->state > MBEDTLS_SSL_CLIENT_FINISHED;
 	if (err != MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
 		return false;
 	switch (ssl->in_msg[1]) { /* the alert's description */
