@@ -385,6 +385,22 @@ def interrupted_while_frozen(log):
         n.json("thaw")
 
 
+@case()
+def interrupted_while_thawing(log):
+    """SIGINT before the thaw is committed leaves all nodes frozen, and says so; the next thaw is clean."""
+    with Nodes(2, log) as n:
+        n.json("freeze")
+        n.do("hostile", 1, "deaf")
+        p = n.start("thaw", "--in", "30s", "--progress")
+        until_line(p, p.stderr, "arming the thaw")
+        p.send_signal(signal.SIGINT)
+        _, err = n.finish(p, FAILED, "thaw, SIGINT while arming")
+        check("stay frozen" in err and n.frozen() == 2, err)
+        n.do("hostile", 1, "-")
+        (a,) = n.json("thaw")
+        check(a["outcome"] == "clean" and n.frozen() == 0, str(a))
+
+
 # --- connections ---
 
 

@@ -158,7 +158,7 @@ static void freeze(struct connection *c, const struct ctl_record *r)
 	struct wire_message m;
 
 	if (wire_decode(r->payload, r->size, &m) != 0 || is(c, "silent") ||
-	    (is(c, "deaf") && m.type == WIRE_ARM))
+	    (is(c, "deaf") && (m.type == WIRE_ARM || m.type == WIRE_THAW_ARM)))
 		return;
 	if (is(c, "lies"))
 		lie(c);

@@ -22,7 +22,7 @@ static struct work {
 	bool waiting; /* for the time to arm `at` */
 	bool leave;   /* as soon as all stand */
 	bool ended;
-	uint64_t first, at; /* T of the series, and of what comes next */
+	uint64_t at; /* T of what comes next */
 	uint64_t done, left_out;
 	int status;
 } w;
@@ -232,7 +232,7 @@ static void attached(void)
 		give_up("no node is frozen%s",
 			w.s.up < w.s.chosen ? ", of those that can be reached" : "");
 	} else if (phase == PHASE_IDLE) {
-		w.first = w.at = requested_time();
+		w.at = requested_time();
 		wait_or_arm();
 	} else if (phase == PHASE_ABORTING || (!w.thaw && w.e.c.until != WIRE_NEVER)) {
 		warn("an earlier stasisctl has left epoch %" PRIu64 ": it is %s first", w.e.c.epoch,
@@ -240,19 +240,27 @@ static void attached(void)
 	}
 }
 
+static void say_how_to_go_on(void)
+{
+	if (w.e.c.until == WIRE_NEVER || w.e.c.phase == PHASE_THAW_ARMING)
+		warn("the nodes stay frozen: 'stasisctl thaw' lets them go on");
+	else
+		warn("the nodes thaw by themselves; how it went is not awaited");
+}
+
 static void all_stand(void)
 {
 	bool open = w.e.c.until == WIRE_NEVER;
 
-	if (w.thaw && open) {
+	if (w.leave) {
+		(void)verdict_put(&w.e, command_name(), true);
+		say_how_to_go_on();
+		end(EXIT_FAILED);
+	} else if (w.thaw && open) {
 		ask_thaw();
-	} else if (w.asked && (open || w.leave)) {
-		int status = verdict_put(&w.e, command_name(), true);
-
-		if (!open)
-			warn("they thaw by themselves; how it went is not awaited");
-		end(w.leave ? EXIT_FAILED : status);
-	} else if (!w.thaw && !w.asked && open) {
+	} else if (w.asked && open) {
+		end(verdict_put(&w.e, command_name(), true));
+	} else if (open) {
 		give_up("the experiment is frozen already, in epoch %" PRIu64
 			": 'stasisctl thaw' first",
 			w.e.c.epoch);
@@ -268,7 +276,7 @@ static void inherited_ended(void)
 		own_epoch_ended();
 	} else {
 		(void)verdict_put(&w.e, command_name(), false);
-		w.first = w.at = requested_time();
+		w.at = requested_time();
 		wait_or_arm();
 	}
 }
@@ -401,18 +409,19 @@ static void on_timed(struct session *s)
 	epoch_begin(&w.e, s, &epoch_ops);
 }
 
-/* Nodes are frozen, or will be: how to go on. */
+/* Nodes are frozen, or will be. What was committed is told to all before this one leaves, unless
+ * it is asked twice. */
 static void leave_frozen(void)
 {
-	if (w.e.c.phase == PHASE_COMMITTING && !w.leave) {
+	enum coordinator_phase phase = w.e.c.phase;
+
+	if (!w.leave && (phase == PHASE_COMMITTING || (w.thaw && phase == PHASE_THAWING))) {
 		w.leave = true;
-		warn("the freeze can't be called off any more; once more leaves at once");
+		warn("the %s can't be called off any more; once more leaves at once",
+		     phase == PHASE_COMMITTING ? "freeze" : "thaw");
 		return;
 	}
-	if (w.e.c.until == WIRE_NEVER)
-		warn("the nodes stay frozen: 'stasisctl thaw' lets them go on");
-	else
-		warn("the nodes thaw by themselves; how it went is not awaited");
+	say_how_to_go_on();
 	end(EXIT_FAILED);
 }
 
@@ -429,7 +438,10 @@ static void on_interrupt(struct session *s)
 	} else if (w.e.running && w.e.c.phase >= PHASE_COMMITTING) {
 		leave_frozen();
 	} else {
-		warn("stopped%s", w.done ? "" : ": nothing was begun");
+		if (w.asked && w.e.c.phase == PHASE_ABORTING)
+			warn("left while the freeze was called off");
+		else
+			warn("stopped%s", w.done ? "" : ": nothing was begun");
 		end(w.e.running && w.e.c.phase == PHASE_IDLE && w.done
 			    ? worse(w.status, EXIT_FAILED)
 			    : EXIT_FAILED);

@@ -53,7 +53,6 @@ struct session {
 	uint32_t chosen, up, pending; /* nodes; pending: neither up nor tried in vain */
 	uint32_t opening, next;	      /* connections under way; the next to be opened */
 	const struct session_ops *ops;
-	void *command;
 	uv_loop_t loop;
 	uv_timer_t end, ask;
 	uv_signal_t signals[2];
