@@ -654,7 +654,7 @@ def usage(log):
                             (["freeze", "--force"], "does not take that option"), (["thaw", "--for", "1s"], "does not take that option"),
                             (["status", "-f"], "does not take that option"), (["status", "a", "b"], "no more than 1"),
                             (["console"], "one node"), (["console", "n0", "--json"], "no --json"), (["status", "--bogus"], "--help"),
-                            (["run", "n0", "x" * 300], "at most 255"), (["freeze", "--every", "0s", "--for", "0s"], "shorter")):
+                            (["run", "n0", "x" * 1025], "at most 1024"), (["freeze", "--every", "0s", "--for", "0s"], "shorter")):
             _, err = n.run(*words, status=USAGE)
             check(said in err, f"{words}: {err}")
         out, _ = n.run("--help")

@@ -11,7 +11,7 @@
 #include "tools/ctl/session.h"
 
 #define CHANNEL	    1
-#define COMMAND_MAX 255	       /* bytes; the prompt takes no more */
+#define COMMAND_MAX CTL_TO_NODE_MAX
 #define OUTPUT_MAX  (16 << 20) /* of one node: more is a node gone mad */
 
 enum fate { WAITS, OK, FAILED };

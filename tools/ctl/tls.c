@@ -26,7 +26,9 @@ static size_t identity(char text[IDENTITY_MAX + 1])
 	char host[IDENTITY_MAX + 1] = "";
 
 	(void)gethostname(host, sizeof(host) - 1);
-	printable(host, strlen(host));
+	for (char *p = host; *p; p++)
+		if (*p < '!' || *p > '~')
+			*p = '.';
 	(void)snprintf(text, IDENTITY_MAX + 1, "stasisctl@%.*s", IDENTITY_MAX - 10, host);
 	return strlen(text);
 }
