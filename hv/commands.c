@@ -219,6 +219,7 @@ const struct command commands[] = {
 	 "[--erase]",
 	 "the guest's disk and its sealed points", cmd_disk},
 	{"net", "status", "the control network", cmd_net},
+	{"nic", "status", "the experiment's network cards, and what they caught", cmd_nic},
 	{"selftest", "roundtrip [TIMES]",
 	 "freeze, save, destroy, load, thaw; while frozen, in place", cmd_selftest},
 	{"log", "", "the node's log", cmd_log},

@@ -23,4 +23,5 @@ int cmd_freezes(int argc, char **argv, bool json);
 int cmd_exits(int argc, char **argv, bool json);
 int cmd_trace(int argc, char **argv, bool json);
 int cmd_net(int argc, char **argv, bool json);
+int cmd_nic(int argc, char **argv, bool json);
 int cmd_disk(int argc, char **argv, bool json);

@@ -4,6 +4,7 @@
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
 #include "hv/log.h"
+#include "hv/pass.h"
 #include "hv/stats.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
@@ -237,6 +238,7 @@ static int stop_node(struct vcpu *v)
 	at = due;
 	vcpu_capture(v);
 	vclock_stop(&node_clock, last_seen);
+	wake = HOST_NEVER;
 	units_freeze();
 	total++;
 	r = current();
@@ -247,7 +249,6 @@ static int stop_node(struct vcpu *v)
 		.virtual_ticks = node_ticks(),
 		.frozen = HOST_NEVER,
 	};
-	wake = HOST_NEVER;
 	__atomic_store_n(&start, 0, __ATOMIC_RELEASE);
 	set_state(NODE_FROZEN);
 	r->latency = node_host_ticks() - at;
@@ -282,6 +283,7 @@ static void start_node(struct vcpu *v)
 	vclock_start(&node_clock, at);
 	__atomic_store_n(&start, at, __ATOMIC_RELEASE);
 	wait_for_start(v);
+	pass_start();
 	if (console_waiting()) /* what was typed for the guest meanwhile */
 		vcpu_request(v, VCPU_REQ_CONSOLE);
 }
@@ -304,11 +306,14 @@ static void wait_frozen(struct vcpu *v)
 	while (freeze_state() == NODE_FROZEN) {
 		if (node_host_ticks() >= wake_up_at()) {
 			start_node(v);
+		} else if (rdtsc() >= pass_due()) {
+			pass_work();
 		} else if (rdtsc() >= ctlnet_due()) {
 			ctlnet_work(false);
 		} else if (!vcpu_serve_boot_cpu(v)) {
-			lapic_timer_arm(
-				nearest(wake_up_at(), nearest(console_due(), ctlnet_due())));
+			uint64_t due = nearest(console_due(), nearest(ctlnet_due(), pass_due()));
+
+			lapic_timer_arm(nearest(wake_up_at(), due));
 			halt_once();
 		}
 	}
@@ -375,6 +380,16 @@ int thaw_now(void)
 	if (!err)
 		start_node(vcpu_get(0));
 	return err;
+}
+
+uint64_t freeze_stopped(void)
+{
+	return last_seen;
+}
+
+uint64_t freeze_restart(void)
+{
+	return wake == HOST_NEVER ? HOST_NEVER : wake - current()->late;
 }
 
 bool freeze_open(void)

@@ -58,6 +58,9 @@ bool freeze_soon(void);
 int thaw_now(void);	  /* -EALREADY if it runs */
 int thaw_at(uint64_t at); /* T'; at once if that is past; -EALREADY if it runs */
 
+/* While frozen: the host tick at which the clock stopped; T', or HOST_NEVER if it isn't known. */
+uint64_t freeze_stopped(void);
+uint64_t freeze_restart(void);
 bool freeze_open(void);		  /* frozen, and no thaw is planned */
 uint64_t freeze_host_ticks(void); /* how long the clock has stood; 0 when running */
 uint64_t freeze_total(void);	  /* freezes so far */

@@ -16,6 +16,7 @@ enum { IOADDR = 0, IODATA = 4 };
 static struct pass *passed[PASS_MAX];
 static unsigned n_passed;
 static bool stopped; /* atomic: nobody masters the bus any more */
+static uint64_t work_due = UINT64_MAX;
 
 /* --- registers --- */
 
@@ -57,19 +58,48 @@ static void regs_write(const struct pass *p, uint64_t offset, unsigned size, uin
 	}
 }
 
+/* --- pages that are trapped: whole registers --- */
+
+static bool is_trapped(const struct pass *p, uint64_t offset)
+{
+	return offset / PAGE_SIZE < PASS_PAGES_MAX && p->trapped >> offset / PAGE_SIZE & 1;
+}
+
+static uint64_t card_read(struct pass *p, uint64_t offset, unsigned size)
+{
+	const unsigned shift = 8 * (offset & 3), reg = (unsigned)offset & ~3u;
+	uint64_t v;
+
+	if (!is_trapped(p, offset))
+		return regs_read(p, offset, size);
+	v = p->card->read(p, reg) >> shift;
+	return size == 8 ? v | (uint64_t)p->card->read(p, reg + 4) << 32 : v;
+}
+
+static void card_write(struct pass *p, uint64_t offset, unsigned size, uint64_t val)
+{
+	if (!is_trapped(p, offset)) {
+		regs_write(p, offset, size, val);
+	} else if (size >= 4) {
+		p->card->write(p, (unsigned)offset, (uint32_t)val);
+		if (size == 8)
+			p->card->write(p, (unsigned)offset + 4, (uint32_t)(val >> 32));
+	}
+}
+
 /* IODATA reaches registers only, and whole ones: the card does not say what else it would do. */
 static bool ioaddr_valid(const struct pass *p)
 {
 	return !(p->ioaddr & 3) && p->ioaddr < p->bar[0].size;
 }
 
-static uint64_t io_read(const struct pass *p, uint64_t offset, unsigned size)
+static uint64_t io_read(struct pass *p, uint64_t offset, unsigned size)
 {
 	if (size != 4 || offset >= IO_BYTES)
 		return UINT64_MAX;
 	if (offset == IOADDR)
 		return p->ioaddr;
-	return ioaddr_valid(p) ? regs_read(p, p->ioaddr, 4) : 0;
+	return ioaddr_valid(p) ? card_read(p, p->ioaddr, 4) : 0;
 }
 
 static void io_write(struct pass *p, uint64_t offset, unsigned size, uint64_t val)
@@ -79,15 +109,15 @@ static void io_write(struct pass *p, uint64_t offset, unsigned size, uint64_t va
 	if (offset == IOADDR)
 		p->ioaddr = (uint32_t)val;
 	else if (offset == IODATA && ioaddr_valid(p))
-		regs_write(p, p->ioaddr, 4, val);
+		card_write(p, p->ioaddr, 4, val);
 }
 
 static uint64_t bar_read(struct pci_function *f, unsigned n, uint64_t offset, unsigned size)
 {
-	const struct pass *p = f->dev;
+	struct pass *p = f->dev;
 
 	if (n == 0)
-		return regs_read(p, offset, size);
+		return card_read(p, offset, size);
 	return n == p->io_bar ? io_read(p, offset, size) : pass_msix_bar_read(p, offset, size);
 }
 
@@ -97,7 +127,7 @@ static void bar_write(struct pci_function *f, unsigned n, uint64_t offset, unsig
 	struct pass *p = f->dev;
 
 	if (n == 0)
-		regs_write(p, offset, size, val);
+		card_write(p, offset, size, val);
 	else if (n == p->io_bar)
 		io_write(p, offset, size, val);
 	else
@@ -106,14 +136,19 @@ static void bar_write(struct pci_function *f, unsigned n, uint64_t offset, unsig
 
 /* --- BAR 0 in the nested tables --- */
 
+static void flush(void)
+{
+	for (unsigned i = 0; i < vcpu_count(); i++)
+		vcpu_request(vcpu_get(i), VCPU_REQ_FLUSH);
+}
+
 static void unmap(const struct pass *p, uint64_t addr)
 {
 	if (!pci_in_window(addr, p->bar[0].size))
 		return;
 	for (uint64_t i = 0; i < p->bar[0].size; i += PAGE_SIZE)
 		vcpu_ops->unmap_device(addr + i);
-	for (unsigned i = 0; i < vcpu_count(); i++)
-		vcpu_request(vcpu_get(i), VCPU_REQ_FLUSH);
+	flush();
 }
 
 /* What can't be mapped is trapped, and reaches the card all the same. */
@@ -124,11 +159,29 @@ static void map(const struct pass *p, uint64_t addr)
 	if (!pci_in_window(addr, p->bar[0].size))
 		return;
 	for (uint64_t i = 0; i < p->bar[0].size && !err; i += PAGE_SIZE)
-		err = vcpu_ops->map_device(addr + i, p->bar[0].base + i);
+		if (!is_trapped(p, i))
+			err = vcpu_ops->map_device(addr + i, p->bar[0].base + i);
 	if (err)
 		log_error("%s: its registers can't be mapped for the guest (%d), each access is an "
 			  "exit: raise hv_memory=",
 			  p->unit.name, err);
+}
+
+void pass_trap(struct pass *p, unsigned page, bool trapped)
+{
+	const uint64_t addr = p->function.bar_at[0], at = (uint64_t)page * PAGE_SIZE;
+
+	if (is_trapped(p, at) == trapped)
+		return;
+	p->trapped ^= 1u << page;
+	if (!pci_in_window(addr, p->bar[0].size))
+		return;
+	if (trapped) {
+		vcpu_ops->unmap_device(addr + at);
+		flush();
+	} else {
+		(void)vcpu_ops->map_device(addr + at, p->bar[0].base + at); /* it was there */
+	}
 }
 
 static void decode(struct pci_function *f, unsigned n, uint64_t addr)
@@ -208,6 +261,8 @@ static void pass_reset(void *dev)
 
 	silence(p);
 	p->reset(p);
+	if (p->card)
+		p->card->reset(p);
 	p->ioaddr = 0;
 	pass_irq_reset(p);
 	apply(p);
@@ -218,6 +273,10 @@ static void pass_freeze(void *dev)
 	struct pass *p = dev;
 
 	p->frozen = true;
+	if (p->card) {
+		p->card->freeze(p);
+		work_due = 0;
+	}
 }
 
 static void pass_thaw(void *dev)
@@ -230,7 +289,33 @@ static void pass_thaw(void *dev)
 		pass_irq_resume(p);
 	p->loaded = false;
 	apply(p);
+	if (p->card)
+		p->card->thaw(p);
 	spin_unlock(&platform_lock);
+}
+
+void pass_start(void)
+{
+	for (unsigned i = 0; i < n_passed; i++)
+		if (passed[i]->card)
+			passed[i]->card->start(passed[i]);
+}
+
+uint64_t pass_due(void)
+{
+	return work_due;
+}
+
+void pass_work(void)
+{
+	uint64_t due = UINT64_MAX;
+
+	for (unsigned i = 0; i < n_passed; i++) {
+		uint64_t next = passed[i]->card ? passed[i]->card->work(passed[i]) : UINT64_MAX;
+
+		due = next < due ? next : due;
+	}
+	work_due = due;
 }
 
 /* What of the function is virtual; what its own registers hold is not in the image. */
@@ -357,6 +442,11 @@ int pass_add(struct pass *p)
 		return err;
 	passed[n_passed++] = p;
 	return 0;
+}
+
+const struct pass *pass_at(unsigned n)
+{
+	return n < n_passed ? passed[n] : NULL;
 }
 
 void pass_stop(void)

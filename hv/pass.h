@@ -17,11 +17,22 @@
 
 #define PASS_MAX	 16
 #define PASS_VECTORS_MAX 16 /* of a function */
+#define PASS_PAGES_MAX	 32 /* of BAR 0 that can be trapped */
 
 /* How the guest wants interrupts of a function. */
 enum pass_mode { PASS_NO_IRQ, PASS_INTX, PASS_MSI, PASS_MSIX };
 
 struct pass;
+/* What of the card itself is held at a freeze, and virtual (hv/pass_wire.c). Offsets: in BAR 0. */
+struct pass_card {
+	void (*reset)(struct pass *p);
+	void (*freeze)(struct pass *p);
+	void (*thaw)(struct pass *p);
+	void (*start)(struct pass *p);			/* the clock goes on now */
+	uint64_t (*work)(struct pass *p);		/* frozen; the host tick of the next call */
+	uint32_t (*read)(struct pass *p, unsigned reg); /* in a page that is trapped */
+	void (*write)(struct pass *p, unsigned reg, uint32_t v);
+};
 struct pass_message { /* what a physical vector stands for */
 	struct pass *p;
 	unsigned n;
@@ -35,12 +46,15 @@ struct pass {
 	volatile uint8_t *regs;	       /* BAR 0 */
 	unsigned io_bar;	       /* IOADDR and IODATA (82540EM manual, 13.2.2); 0: none */
 	void (*reset)(struct pass *p); /* to its power-on state: no DMA, no interrupts */
+	const struct pass_card *card;  /* NULL: only what is around it is virtual */
+	void *card_dev;
 
 	/* hv/pass.c's */
 	struct pci_function function;
 	uint8_t space[PCI_CONFIG_SIZE], space_mask[PCI_CONFIG_SIZE];
 	struct host_bar bar[PCI_BARS];
 	uint32_t ioaddr;
+	uint32_t trapped;    /* bit n: page n of BAR 0, below PASS_PAGES_MAX */
 	bool frozen, loaded; /* since the freeze */
 	struct unit unit;
 
@@ -63,6 +77,16 @@ int pass_add(struct pass *p);
 /* The machine is about to be reset, or the guest is finished: no more DMA. Any lock held. */
 void pass_stop(void);
 
+/* The guest's accesses to this page of BAR 0 go to card->read and write, or again to the card. */
+void pass_trap(struct pass *p, unsigned page, bool trapped);
+
+const struct pass *pass_at(unsigned n); /* in order of the guest's bus; NULL: no more */
+
+/* --- the freeze; boot CPU --- */
+void pass_start(void);	 /* the clock has just been started, all cards may transmit */
+uint64_t pass_due(void); /* frozen: host tick at which pass_work is due; UINT64_MAX */
+void pass_work(void);
+
 /* --- hv/pass_irq.c --- */
 int pass_irq_init(struct pass *p);    /* boot: the capabilities, vectors, the pin's route */
 void pass_irq_apply(struct pass *p);  /* configuration space or the node's state has changed */
@@ -72,6 +96,12 @@ uint16_t pass_irq_command(const struct pass *p); /* the physical command registe
 bool pass_intx(const struct pci_function *f);
 uint64_t pass_msix_bar_read(const struct pass *p, uint64_t offset, unsigned size);
 void pass_msix_bar_write(struct pass *p, uint64_t offset, unsigned size, uint64_t val);
+
+/* --- hv/pass_wire.c --- */
+struct nic;
+struct nic_family;
+int pass_wire_add(struct pass *p, const struct nic_family *f); /* boot, before pass_add; -ENOMEM */
+const struct nic *pass_wire_nic(const struct pass *p);
 
 /* --- hv/pass_nic.c --- */
 void pass_nics(const struct handoff *h); /* boot: the experiment's cards, as the keys name them */

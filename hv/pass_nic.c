@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include "hv/log.h"
+#include "hv/nic.h"
 #include "hv/pass.h"
 
 #define VENDOR_INTEL   0x8086
@@ -30,9 +31,10 @@ static const struct model {
 	uint16_t device;
 	uint8_t eerd_done, eerd_address; /* bits of EERD */
 	const char *name;
+	const struct nic_family *family;
 } models[] = {
-	{0x100e, 4, 8, "Intel 82540EM"},
-	{0x10d3, 1, 2, "Intel 82574L"},
+	{0x100e, 4, 8, "Intel 82540EM", &nic_82540em},
+	{0x10d3, 1, 2, "Intel 82574L", &nic_82574l},
 };
 
 static const struct model *model_of(struct host_pci at)
@@ -130,9 +132,15 @@ static uint32_t keys_of(const struct handoff *h, struct host_pci at, const uint8
 
 static void give(struct pass *p, const struct model *m, const uint8_t mac[MAC_BYTES])
 {
-	int err = pass_add(p);
+	int err = pass_wire_add(p, m->family);
 
-	if (err == -ENOTSUP)
+	if (!err)
+		err = pass_add(p);
+	if (err == -ENOMEM)
+		log_error("nic %02x:%02x.%x: no memory to catch its frames in at a freeze, so it "
+			  "stays off: raise hv_memory=",
+			  p->at.bus, p->at.dev, p->at.fn);
+	else if (err == -ENOTSUP)
 		log_error("nic %02x:%02x.%x: this board's interrupt routing is not known, and the "
 			  "card "
 			  "has no MSI: use another card",

@@ -21,6 +21,9 @@ enum e1000_reg {
 	E1000_RCTL = 0x0100,
 	E1000_TCTL = 0x0400,
 	E1000_TIPG = 0x0410,
+	E1000_PSRCTL = 0x2170, /* 82574 */
+	E1000_TDFH = 0x3410,   /* the transmit FIFO's head and tail */
+	E1000_TDFT = 0x3418,
 	E1000_RXCSUM = 0x5000,
 	E1000_RFCTL = 0x5008,
 	E1000_MTA = 0x5200, /* 128 dwords */
@@ -73,6 +76,7 @@ enum e1000_rctl {
 	RCTL_BSIZE_2048 = 0 << 16,
 	RCTL_SECRC = 1 << 26,
 };
+enum e1000_rfctl { RFCTL_EXTEN = 1 << 15 }; /* extended receive descriptors */
 enum e1000_tctl {
 	TCTL_EN = 1 << 1,
 	TCTL_PSP = 1 << 3,

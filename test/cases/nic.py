@@ -8,6 +8,7 @@ import random
 import re
 import threading
 
+import far
 from cases import case
 from node import Node, check
 from paths import KERNEL
@@ -149,4 +150,55 @@ def without_a_card(log):
         ):
             check(re.search(wanted, text), f"the console does not say {wanted}")
         check(n.run("ls /sys/class/net") == "lo", "the guest sees a network card")
+        n.power_off()
+
+
+# --- what is on the wire at a freeze ---
+
+COUNT, INTERVAL = 200, 0.005
+
+
+def cards(n):
+    return json.loads(n.stasis("nic status --json", timeout=300))["cards"]
+
+
+def joined(n, driver):
+    n.run(f"modprobe {driver}; ip addr add {far.NODE_ADDRESS}/24 dev eth0 && ip link set eth0 up")
+    n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
+    n.run(f"ping -c 3 -i 0.1 {far.ADDRESS}", timeout=300)
+
+
+def listen(n, space=""):
+    n.run(f"{space} /tests/flow recv {far.PORT} 0 >/tmp/flow &")
+    n.run("until grep -q listens /tmp/flow; do usleep 10000; done")
+
+
+def verdicts(n):
+    """What the receiver in the guest says of each stream, once it is told to end."""
+    n.run("kill -INT $(pidof flow); while pidof flow >/dev/null; do usleep 10000; done", timeout=300)
+    lines = n.run("cat /tmp/flow").splitlines()
+    check(lines and lines[-1] == "flow ok", f"the receiver: {lines}")
+    return {int(line.split()[1]): {k: int(v) for k, v in (w.split("=") for w in line.split()[2:])} for line in lines[1:-1]}
+
+
+@case(card=["e1000e", "e1000"])
+def caught_on_qemu(log, card):
+    """A host goes on sending while the node is frozen: every frame comes after the thaw, in order."""
+    with far.Far("--delay", "5") as peer, Node(log=log, append="quiet", extra=["--nic", f"{card},{peer.netdev}"]) as n:
+        n.boot()
+        joined(n, card)
+        listen(n)
+        n.stasis("freeze")
+        sender, stream = peer.stream(COUNT, INTERVAL)
+        sender.join()
+        before = cards(n)[0]
+        n.stasis("thaw")
+        n.run(f"ping -c 20 -i 0.1 {far.ADDRESS}", timeout=300)
+        after = cards(n)[0]
+        v = verdicts(n)[stream]
+        log.write(f"\n{before}\n{after}\n{v}\n")
+        check(before["phase"] == "catching" and before["frames_caught"] >= COUNT * 0.9, f"it has not caught them: {before}")
+        check(after["phase"] == "running" and after["frames_delivered"] == after["frames_caught"], f"it has not delivered them: {after}")
+        check(after["damaged"] == after["overflows"] == after["left_alone"] == after["tx_stuck"] == 0, f"there was trouble: {after}")
+        check(v["frames"] == COUNT and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the guest has got {v}")
         n.power_off()

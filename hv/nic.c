@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hv/nic.h"
+#include <string.h>
+#include "net/e1000_regs.h"
+
+#define RING_UNIT      128u /* bytes; RDLEN is a multiple */
+#define SWITCH_TRIES   8
+#define WRITE_BACK_US  20 /* for descriptors of frames that are in memory */
+#define DRAIN_US       2000
+#define DRAIN_QUIET_US 20 /* the longest frame at 1 Gbit/s takes 12 */
+#define BUDGET	       32 /* descriptors of a ring at a time: some microseconds */
+#define POLL_NS	       50000
+
+static uint32_t get(const struct nic *n, unsigned reg)
+{
+	return n->io.get(n->io.ctx, reg);
+}
+
+static void put(const struct nic *n, unsigned reg, uint32_t v)
+{
+	n->io.put(n->io.ctx, reg, v);
+}
+
+static void *guest(const struct nic *n, uint64_t gpa, size_t bytes)
+{
+	return n->io.guest(n->io.ctx, gpa, bytes);
+}
+
+static uint64_t own_base(const struct nic *n, const struct nic_ring *r)
+{
+	return n->io.bus_address(n->io.ctx, r->own);
+}
+
+static unsigned block(const struct nic *n, unsigned q)
+{
+	return n->family->rx[q];
+}
+
+static uint32_t after(const struct nic_ring *r, uint32_t i)
+{
+	return i + 1 == r->len ? 0 : i + 1;
+}
+
+void nic_init(struct nic *n, const struct nic_family *f, const struct nic_io *io, void *own,
+	      void *pool, size_t pool_bytes)
+{
+	uint8_t *mem = own;
+
+	*n = (struct nic){.family = f, .io = *io};
+	for (unsigned q = 0; q < f->queues; q++, mem += NIC_OWN_BYTES(1)) {
+		n->rx[q].own = mem;
+		n->rx[q].area = mem + NIC_RING_MAX;
+	}
+	nic_pool_init(&n->pool, pool, pool_bytes);
+}
+
+static void discard_all(struct nic *n)
+{
+	for (const struct nic_caught *e; (e = nic_pool_first(&n->pool)); nic_pool_drop(&n->pool))
+		n->counts.discarded += e->last;
+}
+
+void nic_reset(struct nic *n)
+{
+	discard_all(n);
+	for (unsigned q = 0; q < n->family->queues; q++)
+		n->rx[q].active = false;
+	n->ims = n->tctl = 0;
+	n->overflowing = false;
+	if (n->phase == NIC_REPLAYING)
+		n->phase = NIC_RUNNING;
+	else if (n->phase == NIC_SETTLING)
+		n->phase = NIC_CATCHING;
+}
+
+/* --- what was received, into the pool --- */
+
+/* `part` says where the data is (NULL: not in the guest's RAM, so nobody has it). False: no room.
+ */
+static bool catch (struct nic *n, unsigned q, const uint8_t *desc,
+		   const uint8_t *const part[NIC_PARTS], vns_t now)
+{
+	const struct nic_format *f = &n->rx[q].format;
+	uint16_t len[NIC_PARTS];
+	size_t total = 0, at = 0;
+	struct nic_caught *e;
+
+	nic_desc_lengths(f, desc, len);
+	for (unsigned i = 0; i < f->buffers; i++) {
+		len[i] = part[i] ? len[i] : 0;
+		total += len[i];
+	}
+	e = nic_pool_add(&n->pool, total);
+	n->counts.overflows += !e && !n->overflowing;
+	n->overflowing = !e;
+	if (!e)
+		return false;
+	e->at = now;
+	e->queue = (uint8_t)q;
+	e->last = nic_desc_last(f, desc);
+	memcpy(e->len, len, sizeof(len));
+	memcpy(e->desc, desc, f->bytes);
+	for (unsigned i = 0; i < f->buffers; at += len[i++])
+		if (len[i])
+			memcpy(e->data + at, part[i], len[i]);
+	n->counts.caught += e->last;
+	return true;
+}
+
+static void own_addresses(const struct nic *n, const struct nic_ring *r, uint32_t i,
+			  const uint8_t *part[NIC_PARTS], uint64_t addr[NIC_PARTS])
+{
+	const struct nic_format *f = &r->format;
+	size_t stride = 0, offset = 0;
+
+	for (unsigned k = 0; k < f->buffers; k++)
+		stride += f->size[k];
+	for (unsigned k = 0; k < NIC_PARTS; k++) {
+		part[k] = NULL;
+		addr[k] = 0;
+		if (k >= f->buffers || !f->size[k])
+			continue;
+		part[k] = r->area + i % r->buffers * stride + offset;
+		addr[k] = n->io.bus_address(n->io.ctx, part[k]);
+		offset += f->size[k];
+	}
+}
+
+static void fill_own(const struct nic *n, const struct nic_ring *r, uint32_t i)
+{
+	const uint8_t *part[NIC_PARTS];
+	uint64_t addr[NIC_PARTS];
+
+	own_addresses(n, r, i, part, addr);
+	nic_desc_fill(&r->format, r->own + (size_t)i * r->format.bytes, addr);
+}
+
+static uint32_t window_end(const struct nic_ring *r)
+{
+	uint32_t n = r->buffers < r->len ? r->buffers : r->len - 1;
+
+	return (r->next + n) % r->len;
+}
+
+/* From our ring. */
+static bool pull(struct nic *n, unsigned q, vns_t now)
+{
+	struct nic_ring *r = &n->rx[q];
+	unsigned taken = 0;
+
+	for (; taken < BUDGET; taken++) {
+		const uint8_t *desc = r->own + (size_t)r->next * r->format.bytes;
+		const uint8_t *part[NIC_PARTS];
+		uint8_t written[NIC_DESC_BYTES];
+		uint64_t addr[NIC_PARTS];
+
+		if (!nic_desc_done(&r->format, desc))
+			break;
+		memcpy(written, desc, r->format.bytes);
+		own_addresses(n, r, r->next, part, addr);
+		if (!catch (n, q, written, part, now))
+			break;
+		fill_own(n, r, r->next);
+		r->next = after(r, r->next);
+	}
+	if (!taken) {
+		/* it may wait for more before it writes back */
+		if (!n->overflowing && get(n, block(n, q) + E1000_HEAD) != r->next)
+			n->family->flush(n, q);
+		return false;
+	}
+	r->posted = window_end(r);
+	put(n, block(n, q) + E1000_TAIL, r->posted);
+	return true;
+}
+
+/* --- from the guest's ring, while it settles: our ring's memory is the copy --- */
+
+static uint8_t *guest_desc(const struct nic *n, const struct nic_ring *r, uint32_t i)
+{
+	return guest(n, r->base + (uint64_t)i * r->format.bytes, r->format.bytes);
+}
+
+static bool take_back(struct nic *n, unsigned q, vns_t now, bool whatever)
+{
+	struct nic_ring *r = &n->rx[q];
+	const struct nic_format *f = &r->format;
+	uint8_t *before = r->own + (size_t)r->next * f->bytes, *desc = guest_desc(n, r, r->next);
+	const uint8_t *part[NIC_PARTS] = {0};
+	uint8_t written[NIC_DESC_BYTES];
+	uint64_t addr[NIC_PARTS];
+	uint16_t len[NIC_PARTS];
+
+	if (!nic_desc_done(f, desc) && !whatever)
+		return false;
+	memcpy(written, desc, f->bytes);
+	if (!nic_desc_done(f, written)) {
+		nic_desc_mark_done(f, written);
+		n->counts.damaged++;
+	}
+	nic_desc_read(f, before, addr);
+	nic_desc_lengths(f, written, len);
+	for (unsigned i = 0; i < f->buffers; i++)
+		part[i] = len[i] ? guest(n, addr[i], len[i]) : NULL;
+	if (!catch (n, q, written, part, now)) {
+		if (!whatever)
+			return false;
+		nic_desc_mark_done(f, written); /* a frame without an end: the driver drops it */
+		memset(part, 0, sizeof(part));
+		n->counts.damaged++;
+		if (!catch (n, q, written, part, now))
+			return false;
+	}
+	memcpy(desc, before, f->bytes);
+	r->next = after(r, r->next);
+	return true;
+}
+
+static bool pull_settling(struct nic *n, unsigned q, vns_t now)
+{
+	struct nic_ring *r = &n->rx[q];
+	uint32_t head = get(n, block(n, q) + E1000_HEAD);
+	bool any = false;
+
+	while (head < r->len && r->next != head && take_back(n, q, now, false))
+		any = true;
+	return any;
+}
+
+/* --- the switch --- */
+
+static void set_base(const struct nic *n, unsigned q, uint64_t base)
+{
+	put(n, block(n, q) + E1000_BAH, (uint32_t)(base >> 32));
+	put(n, block(n, q) + E1000_BAL, (uint32_t)base);
+}
+
+/* RDH = RDT: frames wait in the card. `tail` is put back if the head was faster. */
+static bool starve(const struct nic *n, unsigned q, uint32_t tail)
+{
+	for (unsigned i = 0; i < SWITCH_TRIES; i++) {
+		uint32_t head = get(n, block(n, q) + E1000_HEAD);
+
+		put(n, block(n, q) + E1000_TAIL, head);
+		if (get(n, block(n, q) + E1000_HEAD) == head)
+			return true;
+		put(n, block(n, q) + E1000_TAIL, tail);
+	}
+	return false;
+}
+
+static void await_write_back(struct nic *n, unsigned q, vns_t now)
+{
+	const struct nic_ring *r = &n->rx[q];
+	uint32_t head = get(n, block(n, q) + E1000_HEAD);
+
+	for (unsigned i = 0; i < WRITE_BACK_US; i++) {
+		pull_settling(n, q, now);
+		if (head >= r->len || r->next == head)
+			return;
+		n->family->flush(n, q);
+		n->io.delay_us(n->io.ctx, 1);
+	}
+	while (r->next != head && take_back(n, q, now, true))
+		;
+}
+
+static void switch_ring(struct nic *n, unsigned q, vns_t now)
+{
+	struct nic_ring *r = &n->rx[q];
+
+	if (!starve(n, q, r->tail)) { /* frames came without end: they stay where they are */
+		n->counts.left_alone++;
+		r->active = false;
+		return;
+	}
+	await_write_back(n, q, now);
+	for (uint32_t i = 0; i < r->len; i++)
+		fill_own(n, r, i);
+	set_base(n, q, own_base(n, r));
+	r->posted = window_end(r);
+	put(n, block(n, q) + E1000_TAIL, r->posted);
+	n->counts.switches++;
+}
+
+void nic_settle(struct nic *n, vns_t now)
+{
+	if (n->phase != NIC_SETTLING)
+		return;
+	for (unsigned q = 0; q < n->family->queues; q++)
+		if (n->rx[q].active)
+			switch_ring(n, q, now);
+	n->phase = NIC_CATCHING;
+}
+
+/* --- the guest changes its mind while our ring is on the card --- */
+
+/* Did the guest leave the card as it was? */
+static bool undisturbed(const struct nic *n)
+{
+	if (!(get(n, E1000_RCTL) & RCTL_EN))
+		return false;
+	for (unsigned q = 0; q < n->family->queues; q++) {
+		const struct nic_ring *r = &n->rx[q];
+		struct nic_format f = {0};
+
+		if (!r->active)
+			continue;
+		if (get(n, block(n, q) + E1000_BAL) != (uint32_t)own_base(n, r) ||
+		    !n->family->format(n, q, &f) || f.kind != r->format.kind ||
+		    memcmp(f.size, r->format.size, sizeof(f.size)) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* As a reset of the ring would: what the card still has for the guest is gone. */
+static void abandon(struct nic *n)
+{
+	discard_all(n);
+	for (unsigned q = 0; q < n->family->queues; q++) {
+		struct nic_ring *r = &n->rx[q];
+		const unsigned b = block(n, q);
+
+		if (r->active && get(n, b + E1000_BAL) == (uint32_t)own_base(n, r)) {
+			put(n, b + E1000_TAIL, get(n, b + E1000_HEAD));
+			set_base(n, q, r->base);
+			put(n, b + E1000_HEAD, r->head);
+			put(n, b + E1000_TAIL, r->tail);
+		}
+		r->active = false;
+	}
+	n->overflowing = false;
+	n->phase = NIC_RUNNING;
+}
+
+/* --- freeze --- */
+
+/* No more frames leave; what does before is caught by the peers. */
+static void stop_transmission(struct nic *n)
+{
+	uint32_t head[NIC_QUEUES] = {0};
+	unsigned quiet = 0;
+
+	n->tctl = get(n, E1000_TCTL);
+	put(n, E1000_TCTL, n->tctl & ~(uint32_t)TCTL_EN);
+	for (unsigned us = 0; us < DRAIN_US && quiet < DRAIN_QUIET_US; us++, quiet++) {
+		for (unsigned q = 0; q < n->family->queues; q++) {
+			uint32_t now = get(n, n->family->tx[q] + E1000_HEAD);
+
+			if (now != head[q])
+				quiet = 0;
+			head[q] = now;
+		}
+		if (get(n, E1000_TDFH) != get(n, E1000_TDFT))
+			quiet = 0;
+		n->io.delay_us(n->io.ctx, 1);
+	}
+	n->counts.tx_stuck += quiet < DRAIN_QUIET_US;
+}
+
+/* So many that a ring's length is a multiple: neighbours on the ring never share one. */
+static uint32_t buffers_for(const struct nic_ring *r)
+{
+	size_t stride = 0;
+	uint32_t n = NIC_BUFFERS_MAX;
+
+	for (unsigned i = 0; i < r->format.buffers; i++)
+		stride += r->format.size[i];
+	while (n && (r->len % n || n * stride > NIC_BUFFER_AREA))
+		n /= 2;
+	return n;
+}
+
+static bool look_at_ring(struct nic *n, unsigned q)
+{
+	struct nic_ring *r = &n->rx[q];
+	const unsigned b = block(n, q);
+
+	if (!n->family->format(n, q, &r->format))
+		return false;
+	r->base = ((uint64_t)get(n, b + E1000_BAH) << 32 | get(n, b + E1000_BAL)) & ~15ull;
+	r->bytes = get(n, b + E1000_LEN);
+	r->head = get(n, b + E1000_HEAD);
+	r->tail = get(n, b + E1000_TAIL);
+	if (r->bytes > NIC_RING_MAX || r->bytes % RING_UNIT)
+		return false;
+	r->len = r->bytes / r->format.bytes;
+	r->buffers = buffers_for(r);
+	r->next = r->head;
+	return r->head < r->len && r->tail < r->len && r->buffers && guest(n, r->base, r->bytes);
+}
+
+static void take_ring(struct nic *n, unsigned q)
+{
+	struct nic_ring *r = &n->rx[q];
+
+	r->active = false;
+	if (!(get(n, E1000_RCTL) & RCTL_EN) || !get(n, block(n, q) + E1000_LEN))
+		return;
+	if (!look_at_ring(n, q)) {
+		n->counts.left_alone++;
+		return;
+	}
+	memcpy(r->own, guest(n, r->base, r->bytes), r->bytes);
+	r->active = true;
+}
+
+void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns)
+{
+	stop_transmission(n);
+	n->ims = get(n, E1000_IMS);
+	put(n, E1000_IMC, UINT32_MAX);
+	if (n->phase == NIC_REPLAYING && undisturbed(n)) {
+		n->phase = NIC_CATCHING;
+		return;
+	}
+	if (n->phase == NIC_REPLAYING)
+		abandon(n);
+	n->settled = (vns_t){now.v + settle_ns};
+	for (unsigned q = 0; q < n->family->queues; q++)
+		take_ring(n, q);
+	n->phase = NIC_SETTLING;
+	if (!settle_ns)
+		nic_settle(n, now);
+}
+
+bool nic_poll(struct nic *n, vns_t now)
+{
+	bool any = n->phase == NIC_SETTLING;
+
+	for (unsigned q = 0; q < n->family->queues; q++)
+		if (n->rx[q].active)
+			any |= n->phase == NIC_SETTLING ? pull_settling(n, q, now)
+							: pull(n, q, now);
+	if (n->phase == NIC_SETTLING && (now.v >= n->settled.v || n->pool.used > n->pool.bytes / 2))
+		nic_settle(n, now);
+	return any;
+}
+
+/* --- thaw --- */
+
+static void set_times(const struct nic *n, vns_t v, vns_t restart)
+{
+	uint64_t before = v.v;
+
+	for (struct nic_caught *e = nic_pool_first(&n->pool); e; e = nic_pool_after(&n->pool, e)) {
+		uint64_t at = e->at.v >= restart.v ? v.v : e->at.v;
+
+		before = at > before ? at : before;
+		e->at.v = before;
+	}
+}
+
+/* The card gets its ring back, if nothing is on the way to the guest. */
+static bool hand_over(struct nic *n)
+{
+	bool idle = true;
+
+	for (unsigned q = 0; q < n->family->queues && idle; q++) {
+		struct nic_ring *r = &n->rx[q];
+
+		if (!r->active)
+			continue;
+		put(n, block(n, q) + E1000_TAIL, r->next);
+		idle = get(n, block(n, q) + E1000_HEAD) == r->next &&
+		       !nic_desc_done(&r->format, r->own + (size_t)r->next * r->format.bytes);
+	}
+	for (unsigned q = 0; q < n->family->queues; q++) {
+		struct nic_ring *r = &n->rx[q];
+
+		if (!r->active)
+			continue;
+		if (idle) {
+			set_base(n, q, r->base);
+			if (r->head != r->next) /* only if the card lied */
+				put(n, block(n, q) + E1000_HEAD, r->head);
+			r->active = false;
+		}
+		put(n, block(n, q) + E1000_TAIL, idle ? r->tail : r->posted);
+	}
+	return idle;
+}
+
+void nic_thaw(struct nic *n, vns_t now, vns_t v, vns_t restart)
+{
+	nic_poll(n, now);
+	nic_settle(n, now);
+	nic_poll(n, now);
+	set_times(n, v, restart);
+	n->phase = !n->pool.entries && hand_over(n) ? NIC_RUNNING : NIC_REPLAYING;
+	put(n, E1000_IMS, n->ims);
+}
+
+void nic_start(const struct nic *n)
+{
+	put(n, E1000_TCTL, n->tctl);
+}
+
+/* --- replay --- */
+
+static bool deliver(struct nic *n, const struct nic_caught *e)
+{
+	struct nic_ring *r = &n->rx[e->queue];
+	uint64_t addr[NIC_PARTS];
+	size_t at = 0;
+	uint8_t *desc;
+
+	if (r->head == r->tail)
+		return false;
+	desc = guest_desc(n, r, r->head);
+	r->head = after(r, r->head);
+	if (!desc) /* its ring is no RAM any more: nobody sees the frame */
+		return true;
+	nic_desc_read(&r->format, desc, addr);
+	for (unsigned i = 0; i < r->format.buffers; at += e->len[i++]) {
+		void *p = e->len[i] ? guest(n, addr[i], e->len[i]) : NULL;
+
+		if (p)
+			memcpy(p, e->data + at, e->len[i]);
+	}
+	nic_desc_write_back(&r->format, desc, e->desc);
+	n->counts.delivered += e->last;
+	return true;
+}
+
+vns_t nic_replay(struct nic *n, vns_t now)
+{
+	unsigned raise = 0, budget = BUDGET;
+	const struct nic_caught *e;
+	uint64_t next;
+
+	if (n->phase != NIC_REPLAYING)
+		return VNS_NEVER;
+	if (!undisturbed(n)) {
+		abandon(n);
+		return VNS_NEVER;
+	}
+	nic_poll(n, now);
+	for (; budget && (e = nic_pool_first(&n->pool)) && e->at.v <= now.v; budget--) {
+		if (!deliver(n, e))
+			break;
+		raise |= (unsigned)e->last << e->queue;
+		nic_pool_drop(&n->pool);
+	}
+	for (unsigned q = 0; q < n->family->queues; q++)
+		if (raise >> q & 1)
+			n->family->raise(n, q);
+	e = nic_pool_first(&n->pool);
+	if (!e && hand_over(n)) {
+		n->phase = NIC_RUNNING;
+		return VNS_NEVER;
+	}
+	next = e && e->at.v < now.v + POLL_NS ? e->at.v : now.v + POLL_NS;
+	return (vns_t){next > now.v ? next : now.v + (budget ? POLL_NS : 1)};
+}
+
+static struct nic_ring *ring_of(struct nic *n, unsigned reg, unsigned *offset)
+{
+	for (unsigned q = 0; q < n->family->queues; q++) {
+		*offset = reg - block(n, q);
+		if (*offset <= E1000_TAIL && n->rx[q].active)
+			return &n->rx[q];
+	}
+	return NULL;
+}
+
+uint32_t nic_shadow_read(struct nic *n, unsigned reg)
+{
+	unsigned offset;
+	const struct nic_ring *r = ring_of(n, reg, &offset);
+
+	if (!r)
+		return get(n, reg);
+	switch (offset) {
+	case E1000_BAL:
+		return (uint32_t)r->base;
+	case E1000_BAH:
+		return (uint32_t)(r->base >> 32);
+	case E1000_LEN:
+		return r->bytes;
+	case E1000_HEAD:
+		return r->head;
+	case E1000_TAIL:
+		return r->tail;
+	default:
+		return get(n, reg);
+	}
+}
+
+void nic_shadow_write(struct nic *n, unsigned reg, uint32_t v, vns_t now)
+{
+	unsigned offset;
+	struct nic_ring *r = ring_of(n, reg, &offset);
+
+	if (r && offset == E1000_TAIL && undisturbed(n)) {
+		r->tail = (uint16_t)v;
+		nic_replay(n, now); /* something may have waited for descriptors */
+		return;
+	}
+	if (r)
+		abandon(n);
+	put(n, reg, v);
+}

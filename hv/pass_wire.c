@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A passed-through network card and hv/nic.h: its registers, memory, times, and what is trapped. */
+#include <errno.h>
+#include <stddef.h>
+#include "hv/freeze.h"
+#include "hv/guest.h"
+#include "hv/nic.h"
+#include "hv/pass.h"
+#include "hv/vcpu.h"
+
+#define POOL_BYTES (1u << 20)
+#define SETTLE_NS  2000000ull
+#define LOOK_US	   20  /* while frames come, and for this long after the last one: */
+#define LOOK_FOR   500 /* looks */
+#define IDLE_US	   500
+
+struct pass_wire {
+	struct nic nic;
+	struct pass *p;
+	struct vtimer timer; /* of the replay */
+	unsigned looks;	     /* without a frame */
+};
+
+static uint32_t get(void *ctx, unsigned reg)
+{
+	const struct pass *p = ctx;
+
+	return *(volatile uint32_t *)(p->regs + reg);
+}
+
+static void put(void *ctx, unsigned reg, uint32_t v)
+{
+	const struct pass *p = ctx;
+
+	*(volatile uint32_t *)(p->regs + reg) = v;
+}
+
+static void delay_us(void *ctx, unsigned us)
+{
+	(void)ctx;
+	tsc_delay_us(us);
+}
+
+static void *guest(void *ctx, uint64_t gpa, size_t n)
+{
+	(void)ctx;
+	return guest_ptr((gpa_t){gpa}, n);
+}
+
+static uint64_t bus_address(void *ctx, const void *own)
+{
+	(void)ctx;
+	return virt_to_phys(own).v;
+}
+
+/* While the node is frozen: of this host tick, as if it were not. */
+static vns_t frozen_time(uint64_t host)
+{
+	return host == HOST_NEVER
+		       ? VNS_NEVER
+		       : vclock_ticks_to_ns(&node_clock,
+					    node_clock.stopped + (host - freeze_stopped()));
+}
+
+static void look_after(struct pass_wire *w, vns_t next)
+{
+	vtimer_arm(&w->timer, next);
+	pass_trap(w->p, w->nic.family->rx_page / PAGE_SIZE, w->nic.phase == NIC_REPLAYING);
+}
+
+static void due(struct vtimer *t, vns_t now)
+{
+	struct pass_wire *w = (struct pass_wire *)((char *)t - offsetof(struct pass_wire, timer));
+
+	spin_lock(&platform_lock);
+	if (w->nic.phase == NIC_REPLAYING)
+		look_after(w, nic_replay(&w->nic, now));
+	spin_unlock(&platform_lock);
+}
+
+/* --- the card's operations --- */
+
+static void wire_reset(struct pass *p)
+{
+	struct pass_wire *w = p->card_dev;
+
+	nic_reset(&w->nic);
+	look_after(w, VNS_NEVER);
+}
+
+static void wire_freeze(struct pass *p)
+{
+	struct pass_wire *w = p->card_dev;
+
+	vtimer_cancel(&w->timer);
+	w->looks = 0;
+	nic_freeze(&w->nic, frozen_time(node_host_ticks()), SETTLE_NS);
+}
+
+static uint64_t wire_work(struct pass *p)
+{
+	struct pass_wire *w = p->card_dev;
+	uint64_t now = node_host_ticks();
+
+	if (w->nic.phase == NIC_RUNNING || w->nic.phase == NIC_REPLAYING)
+		return UINT64_MAX;
+	w->looks = nic_poll(&w->nic, frozen_time(now)) ? 0 : w->looks + 1;
+	return now + tsc_hz() / 1000000 * (w->looks < LOOK_FOR ? LOOK_US : IDLE_US);
+}
+
+static void wire_thaw(struct pass *p)
+{
+	struct pass_wire *w = p->card_dev;
+	vns_t stands = vclock_ticks_to_ns(&node_clock, node_clock.stopped);
+
+	nic_thaw(&w->nic, frozen_time(node_host_ticks()), stands, frozen_time(freeze_restart()));
+	look_after(w, w->nic.phase == NIC_REPLAYING ? stands : VNS_NEVER);
+}
+
+static void wire_start(struct pass *p)
+{
+	const struct pass_wire *w = p->card_dev;
+
+	nic_start(&w->nic);
+}
+
+static uint32_t wire_read(struct pass *p, unsigned reg)
+{
+	struct pass_wire *w = p->card_dev;
+
+	return nic_shadow_read(&w->nic, reg);
+}
+
+static void wire_write(struct pass *p, unsigned reg, uint32_t v)
+{
+	struct pass_wire *w = p->card_dev;
+
+	nic_shadow_write(&w->nic, reg, v, node_now());
+	if (w->nic.phase == NIC_RUNNING)
+		look_after(w, VNS_NEVER);
+}
+
+static const struct pass_card ops = {
+	.reset = wire_reset,
+	.freeze = wire_freeze,
+	.thaw = wire_thaw,
+	.start = wire_start,
+	.work = wire_work,
+	.read = wire_read,
+	.write = wire_write,
+};
+
+const struct nic *pass_wire_nic(const struct pass *p)
+{
+	const struct pass_wire *w = p->card_dev;
+
+	return &w->nic;
+}
+
+int pass_wire_add(struct pass *p, const struct nic_family *f)
+{
+	const struct nic_io io = {.ctx = p,
+				  .get = get,
+				  .put = put,
+				  .delay_us = delay_us,
+				  .guest = guest,
+				  .bus_address = bus_address};
+	void *own = pages_alloc(NIC_OWN_BYTES(f->queues) / PAGE_SIZE);
+	void *pool = pages_alloc(POOL_BYTES / PAGE_SIZE);
+	struct pass_wire *w;
+
+	if (!own || !pool)
+		return -ENOMEM;
+	w = heap_alloc(sizeof(*w));
+	w->p = p;
+	nic_init(&w->nic, f, &io, own, pool, POOL_BYTES);
+	vtimer_init(&w->timer, &cpu_get(0)->timers, due);
+	p->card = &ops;
+	p->card_dev = w;
+	return 0;
+}
