@@ -28,12 +28,13 @@ static bool skipped(const struct nic_pool *p, size_t offset)
 struct nic_caught *nic_pool_add(struct nic_pool *p, size_t data)
 {
 	size_t size = (sizeof(struct nic_caught) + data + 7) & ~(size_t)7;
-	size_t skip = p->bytes - p->end < size ? p->bytes - p->end : 0;
+	bool wrap = p->bytes - p->end < size;
+	size_t skip = wrap ? p->bytes - p->end : 0;
 	struct nic_caught *e;
 
 	if (size > p->bytes || p->bytes - p->used < size + skip)
 		return NULL;
-	if (skip) {
+	if (wrap) {
 		if (skip >= sizeof(struct nic_caught))
 			at(p, p->end)->size = SKIP;
 		p->end = 0;
