@@ -265,6 +265,16 @@ static void await_write_back(struct nic *n, unsigned q, vns_t now)
 		;
 }
 
+static void post_own(struct nic *n, unsigned q)
+{
+	struct nic_ring *r = &n->rx[q];
+
+	for (uint32_t i = 0; i < r->len; i++)
+		fill_own(n, r, i);
+	set_base(n, q, own_base(n, r));
+	r->posted = window_end(r);
+}
+
 static void switch_ring(struct nic *n, unsigned q, vns_t now)
 {
 	struct nic_ring *r = &n->rx[q];
@@ -275,10 +285,7 @@ static void switch_ring(struct nic *n, unsigned q, vns_t now)
 		return;
 	}
 	await_write_back(n, q, now);
-	for (uint32_t i = 0; i < r->len; i++)
-		fill_own(n, r, i);
-	set_base(n, q, own_base(n, r));
-	r->posted = window_end(r);
+	post_own(n, q);
 	put(n, block(n, q) + E1000_TAIL, r->posted);
 	n->counts.switches++;
 }
@@ -423,6 +430,22 @@ void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns)
 	n->phase = NIC_SETTLING;
 	if (!settle_ns)
 		nic_settle(n, now);
+}
+
+void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught)
+{
+	struct nic_ring *r = &n->rx[q];
+
+	r->active = look_at_ring(n, q);
+	if (!r->active) { /* an image that contradicts itself */
+		n->counts.left_alone++;
+		return;
+	}
+	r->tail = tail;
+	r->next = (r->head + caught) % r->len;
+	put(n, block(n, q) + E1000_HEAD, r->next);
+	put(n, block(n, q) + E1000_TAIL, r->next);
+	post_own(n, q);
 }
 
 bool nic_poll(struct nic *n, vns_t now)

@@ -49,12 +49,21 @@ struct nic_format {
 	uint32_t size[NIC_PARTS]; /* of each buffer */
 };
 
+/* Registers that an image holds as they are, and that are written back in this order. */
+struct nic_saved {
+	uint16_t first, count; /* count 0: the end */
+};
+#define NIC_SAVED_MAX	  512
+#define NIC_PHY_REGISTERS 3
+#define NIC_STATISTICS	  80 /* dwords from 4000H on */
+
 struct nic;
 struct nic_family {
 	const char *name;
 	unsigned queues;
 	uint16_t rx[NIC_QUEUES], tx[NIC_QUEUES]; /* register blocks (enum e1000_queue_reg) */
 	uint32_t rx_page;			 /* the 4 KiB with the former */
+	const struct nic_saved *saved;
 	bool (*format)(const struct nic *n, unsigned queue, struct nic_format *f); /* false: odd */
 	void (*flush)(const struct nic *n, unsigned queue); /* write descriptors back now */
 	void (*raise)(const struct nic *n, unsigned queue); /* the interrupt of a reception */
@@ -91,7 +100,8 @@ struct nic {
 	enum nic_phase phase;
 	struct nic_ring rx[NIC_QUEUES];
 	struct nic_pool pool;
-	uint32_t ims, tctl; /* the guest's, while frozen */
+	uint32_t ims, tctl;		     /* the guest's, while frozen */
+	uint32_t statistics[NIC_STATISTICS]; /* what was read and the guest has not seen */
 	bool overflowing;
 	vns_t settled; /* when the settling ends */
 	struct nic_counts counts;
@@ -120,6 +130,23 @@ vns_t nic_replay(struct nic *n, vns_t now);
 /* The guest's accesses to rx_page; 32 bits. */
 uint32_t nic_shadow_read(struct nic *n, unsigned reg);
 void nic_shadow_write(struct nic *n, unsigned reg, uint32_t v, vns_t now);
+
+/* --- hv/nic_statistics.c --- */
+void nic_statistics_collect(struct nic *n);
+void nic_statistics_forget(struct nic *n);
+uint32_t nic_statistics_read(struct nic *n, unsigned reg); /* the guest's, running */
+
+/* --- hv/nic_state.c: frozen and settled --- */
+struct state_reader;
+struct state_writer;
+int nic_save(struct nic *n, struct state_writer *w);
+/* Commits the section, which ends here, and takes it; `reset` puts the card into its power-on state
+ * (its argument is the nic_io's). False: it was refused, or only looked at. */
+bool nic_load(struct nic *n, struct state_reader *r, void (*reset)(void *ctx));
+void nic_scramble(struct nic *n, void (*reset)(void *ctx));
+/* For nic_load (hv/nic.c): the ring on the card is the guest's with nothing in it; ours takes its
+ * place, so many caught descriptors further on. */
+void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught);
 
 /* --- hv/nic_desc.c --- */
 bool nic_desc_done(const struct nic_format *f, const uint8_t *desc);

@@ -75,12 +75,80 @@ static void raise_82574l(const struct nic *n, unsigned queue)
 	n->io.put(n->io.ctx, E1000_ICS, INT_RXT0 | INT_RXQ0 << queue);
 }
 
+/* 8254x manual, 13.4 to 13.6. */
+static const struct nic_saved saved_82540em[] = {
+	{0x0000, 1},   /* CTRL */
+	{0x0018, 1},   /* CTRL_EXT */
+	{0x0028, 3},   /* FCAL, FCAH, FCT */
+	{0x0038, 1},   /* VET */
+	{0x00c4, 1},   /* ITR */
+	{0x0170, 1},   /* FCTTV */
+	{0x0410, 1},   /* TIPG */
+	{0x0458, 1},   /* AIT */
+	{0x0e00, 1},   /* LEDCTL */
+	{0x1000, 1},   /* PBA */
+	{0x2160, 1},   /* FCRTL */
+	{0x2168, 1},   /* FCRTH */
+	{0x2820, 1},   /* RDTR */
+	{0x2828, 2},   /* RXDCTL, RADV */
+	{0x2c00, 1},   /* RSRPD */
+	{0x3820, 1},   /* TIDV */
+	{0x3828, 3},   /* TXDCTL, TADV, TSPMT */
+	{0x5000, 1},   /* RXCSUM */
+	{0x5200, 128}, /* MTA */
+	{0x5400, 32},  /* RAL, RAH */
+	{0x5600, 128}, /* VFTA */
+	{0x5808, 1},   /* WUFC */
+	{0, 0},
+};
+
+/* 82574 datasheet, 10.2. */
+static const struct nic_saved saved_82574l[] = {
+	{0x0000, 1},   /* CTRL */
+	{0x0018, 1},   /* CTRL_EXT */
+	{0x0028, 3},   /* FCAL, FCAH, FCT */
+	{0x0038, 1},   /* VET */
+	{0x00c4, 1},   /* ITR */
+	{0x00dc, 8},   /* EIAC, IAM, IVAR, EITR0 to 4 */
+	{0x0170, 1},   /* FCTTV */
+	{0x0404, 1},   /* TCTL_EXT */
+	{0x0410, 1},   /* TIPG */
+	{0x0458, 1},   /* AIT */
+	{0x0e00, 1},   /* LEDCTL */
+	{0x1000, 1},   /* PBA */
+	{0x2008, 1},   /* ERT */
+	{0x2160, 1},   /* FCRTL */
+	{0x2168, 1},   /* FCRTH */
+	{0x2170, 1},   /* PSRCTL */
+	{0x2820, 1},   /* RDTR */
+	{0x2828, 2},   /* RXDCTL, RADV */
+	{0x2928, 1},   /* RXDCTL1 */
+	{0x2c00, 1},   /* RSRPD */
+	{0x2c08, 1},   /* RAID */
+	{0x3820, 1},   /* TIDV */
+	{0x3828, 2},   /* TXDCTL, TADV */
+	{0x3840, 1},   /* TARC0 */
+	{0x3928, 1},   /* TXDCTL1 */
+	{0x3940, 1},   /* TARC1 */
+	{0x5000, 1},   /* RXCSUM */
+	{0x5008, 1},   /* RFCTL */
+	{0x5200, 128}, /* MTA */
+	{0x5400, 32},  /* RAL, RAH */
+	{0x5600, 128}, /* VFTA */
+	{0x5808, 1},   /* WUFC */
+	{0x5818, 1},   /* MRQC */
+	{0x5c00, 32},  /* RETA */
+	{0x5c80, 10},  /* RSSRK */
+	{0, 0},
+};
+
 const struct nic_family nic_82540em = {
 	.name = "82540EM",
 	.queues = 1,
 	.rx = {0x2800},
 	.tx = {0x3800},
 	.rx_page = 0x2000,
+	.saved = saved_82540em,
 	.format = format_82540em,
 	.flush = flush,
 	.raise = raise_82540em,
@@ -92,6 +160,7 @@ const struct nic_family nic_82574l = {
 	.rx = {0x2800, 0x2900},
 	.tx = {0x3800, 0x3900},
 	.rx_page = 0x2000,
+	.saved = saved_82574l,
 	.format = format_82574l,
 	.flush = flush,
 	.raise = raise_82574l,

@@ -27,7 +27,7 @@ static bool skipped(const struct nic_pool *p, size_t offset)
 
 struct nic_caught *nic_pool_add(struct nic_pool *p, size_t data)
 {
-	size_t size = (sizeof(struct nic_caught) + data + 7) & ~(size_t)7;
+	size_t size = nic_pool_bytes(data);
 	bool wrap = p->bytes - p->end < size;
 	size_t skip = wrap ? p->bytes - p->end : 0;
 	struct nic_caught *e;

@@ -29,6 +29,12 @@ struct nic_pool {
 	unsigned entries;
 };
 
+/* What an entry with so many bytes of data takes. */
+static inline size_t nic_pool_bytes(size_t data)
+{
+	return (sizeof(struct nic_caught) + data + 7) & ~(size_t)7;
+}
+
 void nic_pool_init(struct nic_pool *p, void *mem, size_t bytes);
 void nic_pool_clear(struct nic_pool *p);
 /* An entry at the end with room for so many bytes of data, zeroed but for its size; NULL: no room.

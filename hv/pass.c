@@ -318,10 +318,10 @@ void pass_work(void)
 	work_due = due;
 }
 
-/* What of the function is virtual; what its own registers hold is not in the image. */
+/* What of the function is virtual, then what its family keeps. */
 static int pass_save(void *dev, struct state_writer *w)
 {
-	const struct pass *p = dev;
+	struct pass *p = dev;
 
 	state_put32(w, p->ioaddr);
 	state_put8(w, p->line);
@@ -332,7 +332,7 @@ static int pass_save(void *dev, struct state_writer *w)
 		state_put32(w, p->entry[i].control);
 		state_put8(w, p->entry[i].pending);
 	}
-	return w->err;
+	return p->card ? p->card->save(p, w) : w->err;
 }
 
 static void look_entry(struct state_reader *r, struct msix_entry *e)
@@ -360,7 +360,7 @@ static void pass_load(void *dev, struct state_reader *r)
 		return;
 	for (unsigned i = 0; i < p->n_vectors; i++)
 		look_entry(r, &entry[i]);
-	if (!state_commit(r))
+	if (p->card ? !p->card->load(p, r) : !state_commit(r))
 		return;
 	silence(p);
 	p->loaded = true;
@@ -376,6 +376,17 @@ static void pass_scramble(void *dev)
 	p->ioaddr = 0xa5a5a5a5;
 	p->line = !p->line;
 	memset(p->entry, 0, sizeof(p->entry));
+	if (p->card)
+		p->card->scramble(p);
+}
+
+size_t pass_image_bytes(void)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < n_passed; i++)
+		bytes += passed[i]->card ? passed[i]->card->image_bytes(passed[i]) : 0;
+	return bytes;
 }
 
 /* --- boot --- */
@@ -420,7 +431,7 @@ int pass_add(struct pass *p)
 		.bar_read = bar_read,
 		.bar_write = bar_write,
 	};
-	p->unit = (struct unit){.version = 1,
+	p->unit = (struct unit){.version = 2,
 				.dev = p,
 				.reset = pass_reset,
 				.freeze = pass_freeze,

@@ -28,7 +28,11 @@ struct pass_card {
 	void (*reset)(struct pass *p);
 	void (*freeze)(struct pass *p);
 	void (*thaw)(struct pass *p);
-	void (*start)(struct pass *p);			/* the clock goes on now */
+	void (*start)(struct pass *p); /* the clock goes on now */
+	int (*save)(struct pass *p, struct state_writer *w);
+	bool (*load)(struct pass *p, struct state_reader *r); /* commits, and takes it */
+	void (*scramble)(struct pass *p);
+	size_t (*image_bytes)(struct pass *p);		/* of what save will write, at most */
 	uint64_t (*work)(struct pass *p);		/* frozen; the host tick of the next call */
 	uint32_t (*read)(struct pass *p, unsigned reg); /* in a page that is trapped */
 	void (*write)(struct pass *p, unsigned reg, uint32_t v);
@@ -86,6 +90,7 @@ const struct pass *pass_at(unsigned n); /* in order of the guest's bus; NULL: no
 void pass_start(void);	 /* the clock has just been started, all cards may transmit */
 uint64_t pass_due(void); /* frozen: host tick at which pass_work is due; UINT64_MAX */
 void pass_work(void);
+size_t pass_image_bytes(void); /* frozen: beyond a few KiB for each */
 
 /* --- hv/pass_irq.c --- */
 int pass_irq_init(struct pass *p);    /* boot: the capabilities, vectors, the pin's route */

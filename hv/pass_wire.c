@@ -8,11 +8,12 @@
 #include "hv/pass.h"
 #include "hv/vcpu.h"
 
-#define POOL_BYTES (1u << 20)
-#define SETTLE_NS  2000000ull
-#define LOOK_US	   20  /* while frames come, and for this long after the last one: */
-#define LOOK_FOR   500 /* looks */
-#define IDLE_US	   500
+#define POOL_BYTES	(1u << 20)
+#define SETTLE_NS	2000000ull
+#define LOOK_US		20  /* while frames come, and for this long after the last one: */
+#define LOOK_FOR	500 /* looks */
+#define IDLE_US		500
+#define STATISTICS_PAGE 4
 
 struct pass_wire {
 	struct nic nic;
@@ -124,10 +125,54 @@ static void wire_start(struct pass *p)
 	nic_start(&w->nic);
 }
 
+static void card_reset(void *ctx)
+{
+	struct pass *p = ctx;
+
+	p->reset(p);
+}
+
+static int wire_save(struct pass *p, struct state_writer *w)
+{
+	struct pass_wire *wire = p->card_dev;
+
+	nic_settle(&wire->nic, frozen_time(node_host_ticks()));
+	return nic_save(&wire->nic, w);
+}
+
+static bool wire_load(struct pass *p, struct state_reader *r)
+{
+	struct pass_wire *w = p->card_dev;
+
+	return nic_load(&w->nic, r, card_reset);
+}
+
+static void wire_scramble(struct pass *p)
+{
+	struct pass_wire *w = p->card_dev;
+
+	nic_scramble(&w->nic, card_reset);
+}
+
+static size_t wire_image_bytes(struct pass *p)
+{
+	struct pass_wire *w = p->card_dev;
+
+	nic_settle(&w->nic, frozen_time(node_host_ticks()));
+	return w->nic.pool.used;
+}
+
+static bool statistic(unsigned reg)
+{
+	return reg / PAGE_SIZE == STATISTICS_PAGE;
+}
+
 static uint32_t wire_read(struct pass *p, unsigned reg)
 {
 	struct pass_wire *w = p->card_dev;
 
+	if (statistic(reg))
+		return nic_statistics_read(&w->nic, reg);
 	return nic_shadow_read(&w->nic, reg);
 }
 
@@ -135,6 +180,10 @@ static void wire_write(struct pass *p, unsigned reg, uint32_t v)
 {
 	struct pass_wire *w = p->card_dev;
 
+	if (statistic(reg)) {
+		put(p, reg, v);
+		return;
+	}
 	nic_shadow_write(&w->nic, reg, v, node_now());
 	if (w->nic.phase == NIC_RUNNING)
 		look_after(w, VNS_NEVER);
@@ -145,6 +194,10 @@ static const struct pass_card ops = {
 	.freeze = wire_freeze,
 	.thaw = wire_thaw,
 	.start = wire_start,
+	.save = wire_save,
+	.load = wire_load,
+	.scramble = wire_scramble,
+	.image_bytes = wire_image_bytes,
 	.work = wire_work,
 	.read = wire_read,
 	.write = wire_write,
@@ -177,5 +230,6 @@ int pass_wire_add(struct pass *p, const struct nic_family *f)
 	vtimer_init(&w->timer, &cpu_get(0)->timers, due);
 	p->card = &ops;
 	p->card_dev = w;
+	p->trapped = 1u << STATISTICS_PAGE;
 	return 0;
 }

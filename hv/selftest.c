@@ -5,6 +5,7 @@
 #include "arch/x86_64/arch.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
+#include "hv/pass.h"
 #include "hv/platform.h"
 #include "hv/unit.h"
 #include "timevirt/rate.h"
@@ -62,27 +63,36 @@ static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second
 	return 0;
 }
 
-int selftest_roundtrip(struct roundtrip_result *r)
+/* Frozen: only now it is known how much there is. */
+static int with_buffers(struct roundtrip_result *r)
 {
-	size_t pages = (size_t)unit_count() * IMAGE_PAGES_PER_UNIT;
+	size_t pages = (size_t)unit_count() * IMAGE_PAGES_PER_UNIT +
+		       (pass_image_bytes() + PAGE_SIZE - 1) / PAGE_SIZE;
 	uint8_t *first = pages_alloc(pages), *second = pages_alloc(pages);
-	bool frozen = freeze_state() == NODE_FROZEN;
-	uint64_t start = rdtsc();
 	int err = -ENOMEM;
 
-	*r = (struct roundtrip_result){.units = unit_count()};
-	if (first && second) {
-		err = frozen ? 0 : freeze_now();
-		if (err == 0) {
-			err = roundtrip(r, first, second, pages * PAGE_SIZE);
-			if (!frozen)
-				thaw_now();
-		}
-	}
+	if (first && second)
+		err = roundtrip(r, first, second, pages * PAGE_SIZE);
 	if (first)
 		pages_free(first, pages);
 	if (second)
 		pages_free(second, pages);
+	return err;
+}
+
+int selftest_roundtrip(struct roundtrip_result *r)
+{
+	bool frozen = freeze_state() == NODE_FROZEN;
+	uint64_t start = rdtsc();
+	int err;
+
+	*r = (struct roundtrip_result){.units = unit_count()};
+	err = frozen ? 0 : freeze_now();
+	if (err == 0) {
+		err = with_buffers(r);
+		if (!frozen)
+			thaw_now();
+	}
 	r->frozen_ns = rate_cycles_to_ns(rdtsc() - start, tsc_hz());
 	return err;
 }

@@ -13,6 +13,7 @@ enum e1000_reg {
 	E1000_EECD = 0x0010,
 	E1000_EERD = 0x0014,
 	E1000_CTRL_EXT = 0x0018,
+	E1000_MDIC = 0x0020,
 	E1000_ICR = 0x00c0, /* read to clear */
 	E1000_ITR = 0x00c4,
 	E1000_ICS = 0x00c8,

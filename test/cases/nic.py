@@ -15,6 +15,7 @@ from paths import KERNEL
 
 GATEWAY = "10.0.2.2"
 BYTES = 4 << 20
+STATISTICS = 4  # the page of registers that is always trapped: drivers read it every second or two
 
 
 @contextlib.contextmanager
@@ -55,11 +56,12 @@ def transfer(n, port, data):
 
 
 def without_exits(n):
-    """Of the latest exits, none is at the card's registers (AMD-V: the address is in the trace)."""
+    """Of the latest exits, none is at the card's registers but its statistics (AMD-V: the address is in the trace)."""
     start, end = (int(word, 16) for word in n.run("head -n 1 /sys/class/net/eth0/device/resource").split()[:2])
     trace = json.loads(n.stasis("trace dump 300 --json", timeout=300))["trace"]
-    faults = [t["info"] for t in trace if t["reason"] == "NPF"]
-    check(len(trace) >= 300 and not any(start <= info <= end for info in faults), f"exits at {start:#x}-{end:#x}: {faults}")
+    faults = [t["info"] - start for t in trace if t["reason"] == "NPF"]
+    bad = [hex(f) for f in faults if 0 <= f <= end - start and f // 4096 != STATISTICS]
+    check(len(trace) >= 300 and not bad, f"exits at its registers {bad}")
 
 
 def frozen(n):
@@ -183,7 +185,7 @@ def verdicts(n):
 
 @case(card=["e1000e", "e1000"])
 def caught_on_qemu(log, card):
-    """A host goes on sending while the node is frozen: every frame comes after the thaw, in order."""
+    """A host goes on sending while the node is frozen: every frame comes after the thaw, in order, through an image of the node."""
     with far.Far("--delay", "5") as peer, Node(log=log, append="quiet", extra=["--nic", f"{card},{peer.netdev}"]) as n:
         n.boot()
         joined(n, card)
@@ -192,6 +194,8 @@ def caught_on_qemu(log, card):
         sender, stream = peer.stream(COUNT, INTERVAL)
         sender.join()
         before = cards(n)[0]
+        answer = json.loads(n.stasis("selftest roundtrip --json", timeout=300))
+        check(answer.get("ok"), f"selftest roundtrip: {answer}")
         n.stasis("thaw")
         n.run(f"ping -c 20 -i 0.1 {far.ADDRESS}", timeout=300)
         after = cards(n)[0]

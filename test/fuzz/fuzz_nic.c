@@ -1,4 +1,4 @@
-/* build: hv/nic.c hv/nic_desc.c hv/nic_pool.c hv/nic_e1000.c */
+/* build: hv/nic.c hv/nic_desc.c hv/nic_pool.c hv/nic_e1000.c hv/nic_state.c hv/nic_statistics.c hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A card that says anything, and a driver that puts anything into its rings and registers, around
@@ -6,6 +6,7 @@
  * holds.
  */
 #include "test/fuzz/fuzz.h"
+#include "hv/state.h"
 #include "test/unit/check.h"
 #include "test/unit/nic_model.h"
 
@@ -75,9 +76,35 @@ static void guest_acts(void)
 	}
 }
 
+/* An image of it, damaged or not; what is taken must fit. */
+static void through_an_image(void)
+{
+	static uint8_t image[POOL_SIZE + 8192];
+	struct state_reader r = {.buf = image + 72};
+	struct state_writer w;
+	int size;
+
+	nic_settle(&nic, (vns_t){now});
+	state_writer_init(&w, image, sizeof(image));
+	state_begin(&w, "nic 0", 2);
+	REQUIRE(nic_save(&nic, &w) == 0);
+	state_end(&w);
+	size = state_finish(&w);
+	REQUIRE(size > 72);
+	r.size = (size_t)size - 72;
+	for (unsigned n = (unsigned)take(1) % 4; n; n--)
+		image[72 + take(2) % r.size] = (uint8_t)take(1);
+	if (take(1) & 1)
+		nic_scramble(&nic, model_card_reset);
+	(void)nic_load(&nic, &r, model_card_reset);
+}
+
 static void frozen_acts(void)
 {
-	switch (take(1) % 3) {
+	switch (take(1) % 4) {
+	case 3:
+		through_an_image();
+		break;
 	case 0:
 		nic_poll(&nic, (vns_t){now});
 		break;

@@ -33,7 +33,8 @@ static struct {
 	unsigned dropped, bad_dma, raised;
 	uint64_t us;
 	bool lazy; /* writes descriptors back when it is told to */
-	unsigned rctl_writes;
+	unsigned rctl_writes, resets;
+	uint16_t phy[32];
 	void (*delayed)(void); /* called as time passes */
 } card;
 static struct nic nic;
@@ -164,13 +165,31 @@ static void model_receive(unsigned q, uint32_t number, uint32_t bytes)
 	model_flush_fifo();
 }
 
+/* Of 64 bits, cleared by a read of the upper half? */
+static bool model_pair(unsigned at)
+{
+	at &= ~7u;
+	return at == 0x4088 || at == 0x4090 || at == 0x40c0 || at == 0x40c8;
+}
+
+static void model_mdic(uint32_t v)
+{
+	uint16_t *phy = &card.phy[v >> 16 & 31];
+
+	if (v >> 26 & 1)
+		*phy = (uint16_t)v;
+	*reg(E1000_MDIC) = (v & ~0xffffu) | 1u << 28 | *phy;
+}
+
 static uint32_t model_get(void *ctx, unsigned at)
 {
 	uint32_t v = *reg(at);
 
 	(void)ctx;
-	if (at == E1000_ICR)
+	if (at == E1000_ICR || (at >= 0x4000 && at < 0x4140 && !model_pair(at)))
 		*reg(at) = 0;
+	if (model_pair(at) && at & 4)
+		*reg(at) = *reg(at - 4) = 0;
 	return v;
 }
 
@@ -186,7 +205,9 @@ static void model_put(void *ctx, unsigned at, uint32_t v)
 	else if (at == E1000_ICS) {
 		*reg(E1000_ICR) |= v;
 		card.raised++;
-	} else
+	} else if (at == E1000_MDIC)
+		model_mdic(v);
+	else
 		*reg(at) = v;
 	model_flush_fifo();
 }
@@ -211,6 +232,16 @@ static uint64_t model_bus_address(void *ctx, const void *own)
 {
 	(void)ctx;
 	return OWN_BASE + (uint64_t)((const uint8_t *)own - card.own);
+}
+
+/* CTRL.RST: what waited is gone. */
+static void model_card_reset(void *ctx)
+{
+	(void)ctx;
+	memset(card.regs, 0, sizeof(card.regs));
+	memset(card.phy, 0, sizeof(card.phy));
+	card.fifo_n = 0;
+	card.resets++;
 }
 
 static inline void model_reset(const struct nic_family *f)

@@ -10,6 +10,7 @@
 #include "hv/console.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
+#include "hv/pass.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
 #include "hv/vcpu_unit.h"
@@ -32,7 +33,7 @@ static uint64_t turns;	   /* of CPU 1, atomic */
 static uint64_t backwards; /* atomic */
 static uint64_t running;   /* guests that run, atomic */
 static uint64_t ran_frozen;
-static unsigned updates[CPUS], frozen_units, thawed_units;
+static unsigned updates[CPUS], frozen_units, thawed_units, started;
 static bool waiting;
 
 static uint64_t ticks(void)
@@ -108,6 +109,21 @@ bool vcpu_serve_boot_cpu(struct vcpu *v)
 uint64_t console_due(void)
 {
 	return HOST_NEVER;
+}
+
+uint64_t pass_due(void)
+{
+	return HOST_NEVER;
+}
+
+void pass_work(void)
+{
+}
+
+void pass_start(void)
+{
+	CHECK(node_clock.running);
+	started++;
 }
 
 uint64_t ctlnet_due(void)
@@ -238,6 +254,7 @@ static void at_random_moments(void)
 	CHECK_EQ(backwards, 0);
 	CHECK_EQ(ran_frozen, 0);
 	CHECK_EQ(frozen_units, thawed_units);
+	CHECK_EQ(thawed_units, started);
 }
 
 static void repeated(void)
