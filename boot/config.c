@@ -267,6 +267,19 @@ static bool set_gateway(struct config *c, const char *value)
 	return config_ip(value, 0, &c->gateway, &rest);
 }
 
+#define NIC_SETTLE_DEFAULT 2000
+#define NIC_SETTLE_MAX	   100000
+
+static bool set_nic_settle(struct config *c, const char *value)
+{
+	uint64_t v;
+
+	if (!parse_number(value, &v) || v > NIC_SETTLE_MAX)
+		return false;
+	c->nic_settle = (uint32_t)v;
+	return true;
+}
+
 static bool set_syslog(struct config *c, const char *value)
 {
 	uint64_t port = SYSLOG_PORT;
@@ -304,6 +317,7 @@ static const struct key {
 	{"ip", set_ip, "use dhcp or ADDRESS/BITS, as 10.0.0.5/24"},
 	{"gateway", set_gateway, "use an address, as 10.0.0.1"},
 	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT"},
+	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000"},
 };
 #define N_KEYS (sizeof keys / sizeof *keys)
 _Static_assert(N_KEYS <= 32, "config.given has a bit per key");
@@ -610,6 +624,7 @@ void config_init(struct config *c)
 	c->console_port = 0x3f8;
 	c->console_baud = 115200;
 	c->on_reset = RESET_REBOOT;
+	c->nic_settle = NIC_SETTLE_DEFAULT;
 }
 
 int config_options(struct config *c, const char *text, struct config_error *e)

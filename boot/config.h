@@ -41,6 +41,7 @@ struct config {
 	uint32_t ip_prefix;	     /* bits */
 	uint32_t gateway, syslog_ip; /* 0 = none */
 	uint16_t syslog_port;
+	uint32_t nic_settle;	       /* us */
 	char options[HANDOFF_CMDLINE]; /* the keys in force, as given */
 	uint32_t given;		       /* bit per entry of the key table, for overriding */
 };

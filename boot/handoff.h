@@ -128,6 +128,7 @@ struct handoff {
 	uint32_t on_reset;     /* enum reset_action: what a guest's reset or triple fault does */
 	uint32_t on_no_disk;   /* enum no_disk_action: its disk can't be had */
 	uint32_t disk_errors;  /* enum disk_errors_action: its back end fails */
+	uint32_t nic_settle;   /* us that a network card's ring goes on receiving at a freeze */
 	uint64_t memory;       /* limit of guest RAM in bytes, 0 = all */
 	uint16_t console_port; /* I/O base of the 16550, 0x3f8 */
 	uint16_t pad0;

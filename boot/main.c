@@ -120,6 +120,7 @@ static void fill_config(struct handoff *h)
 	h->gateway = config.gateway;
 	h->syslog_ip = config.syslog_ip;
 	h->syslog_port = config.syslog_port;
+	h->nic_settle = config.nic_settle;
 	memcpy(h->append, config.append, sizeof h->append);
 	memcpy(h->options, config.options, sizeof h->options);
 }

@@ -7,8 +7,9 @@
 #define SWITCH_TRIES   8
 #define WRITE_BACK_US  20 /* for descriptors of frames that are in memory */
 #define DRAIN_US       2000
-#define DRAIN_QUIET_US 20 /* the longest frame at 1 Gbit/s takes 12 */
-#define BUDGET	       32 /* descriptors of a ring at a time: some microseconds */
+#define DRAIN_QUIET_US 20    /* the longest frame at 1 Gbit/s takes 12 */
+#define BUDGET	       65536 /* bytes copied at a time: some microseconds */
+#define DESC_COST      1024  /* of a descriptor, in bytes */
 #define POLL_NS	       50000
 
 static uint32_t get(const struct nic *n, unsigned reg)
@@ -148,7 +149,7 @@ static bool pull(struct nic *n, unsigned q, vns_t now)
 	struct nic_ring *r = &n->rx[q];
 	unsigned taken = 0;
 
-	for (; taken < BUDGET; taken++) {
+	for (size_t cost = 0; cost < BUDGET; taken++) {
 		const uint8_t *desc = r->own + (size_t)r->next * r->format.bytes;
 		const uint8_t *part[NIC_PARTS];
 		uint8_t written[NIC_DESC_BYTES];
@@ -549,7 +550,7 @@ static bool deliver(struct nic *n, const struct nic_caught *e)
 
 vns_t nic_replay(struct nic *n, vns_t now)
 {
-	unsigned raise = 0, budget = BUDGET;
+	unsigned raise = 0, cost = 0;
 	const struct nic_caught *e;
 	uint64_t next;
 
@@ -560,9 +561,10 @@ vns_t nic_replay(struct nic *n, vns_t now)
 		return VNS_NEVER;
 	}
 	nic_poll(n, now);
-	for (; budget && (e = nic_pool_first(&n->pool)) && e->at.v <= now.v; budget--) {
+	while (cost < BUDGET && (e = nic_pool_first(&n->pool)) && e->at.v <= now.v) {
 		if (!deliver(n, e))
 			break;
+		cost += e->size + DESC_COST;
 		raise |= (unsigned)e->last << e->queue;
 		nic_pool_drop(&n->pool);
 	}
@@ -575,7 +577,7 @@ vns_t nic_replay(struct nic *n, vns_t now)
 		return VNS_NEVER;
 	}
 	next = e && e->at.v < now.v + POLL_NS ? e->at.v : now.v + POLL_NS;
-	return (vns_t){next > now.v ? next : now.v + (budget ? POLL_NS : 1)};
+	return (vns_t){next > now.v ? next : now.v + (cost < BUDGET ? POLL_NS : 1)};
 }
 
 static struct nic_ring *ring_of(struct nic *n, unsigned reg, unsigned *offset)

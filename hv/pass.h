@@ -105,7 +105,8 @@ void pass_msix_bar_write(struct pass *p, uint64_t offset, unsigned size, uint64_
 /* --- hv/pass_wire.c --- */
 struct nic;
 struct nic_family;
-int pass_wire_add(struct pass *p, const struct nic_family *f); /* boot, before pass_add; -ENOMEM */
+int pass_wire_add(struct pass *p, const struct nic_family *f,
+		  uint32_t settle_us); /* boot, before pass_add; -ENOMEM */
 const struct nic *pass_wire_nic(const struct pass *p);
 
 /* --- hv/pass_nic.c --- */

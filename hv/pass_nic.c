@@ -130,9 +130,10 @@ static uint32_t keys_of(const struct handoff *h, struct host_pci at, const uint8
 	return keys;
 }
 
-static void give(struct pass *p, const struct model *m, const uint8_t mac[MAC_BYTES])
+static void give(struct pass *p, const struct model *m, const uint8_t mac[MAC_BYTES],
+		 uint32_t settle_us)
 {
-	int err = pass_wire_add(p, m->family);
+	int err = pass_wire_add(p, m->family, settle_us);
 
 	if (!err)
 		err = pass_add(p);
@@ -175,7 +176,7 @@ static void consider(struct search *s, struct pass *p, const struct model *m)
 			role = (enum nic_role)s->h->nics[i].role;
 	}
 	if (role == NIC_ROLE_EXPERIMENT)
-		give(p, m, mac);
+		give(p, m, mac, s->h->nic_settle);
 }
 
 static bool look(struct host_pci at, void *ctx)

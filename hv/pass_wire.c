@@ -9,7 +9,6 @@
 #include "hv/vcpu.h"
 
 #define POOL_BYTES	(1u << 20)
-#define SETTLE_NS	2000000ull
 #define LOOK_US		20  /* while frames come, and for this long after the last one: */
 #define LOOK_FOR	500 /* looks */
 #define IDLE_US		500
@@ -18,6 +17,7 @@
 struct pass_wire {
 	struct nic nic;
 	struct pass *p;
+	uint64_t settle_ns;
 	struct vtimer timer; /* of the replay */
 	unsigned looks;	     /* without a frame */
 };
@@ -95,7 +95,7 @@ static void wire_freeze(struct pass *p)
 
 	vtimer_cancel(&w->timer);
 	w->looks = 0;
-	nic_freeze(&w->nic, frozen_time(node_host_ticks()), SETTLE_NS);
+	nic_freeze(&w->nic, frozen_time(node_host_ticks()), w->settle_ns);
 }
 
 static uint64_t wire_work(struct pass *p)
@@ -210,7 +210,7 @@ const struct nic *pass_wire_nic(const struct pass *p)
 	return &w->nic;
 }
 
-int pass_wire_add(struct pass *p, const struct nic_family *f)
+int pass_wire_add(struct pass *p, const struct nic_family *f, uint32_t settle_us)
 {
 	const struct nic_io io = {.ctx = p,
 				  .get = get,
@@ -226,6 +226,7 @@ int pass_wire_add(struct pass *p, const struct nic_family *f)
 		return -ENOMEM;
 	w = heap_alloc(sizeof(*w));
 	w->p = p;
+	w->settle_ns = settle_us * 1000ull;
 	nic_init(&w->nic, f, &io, own, pool, POOL_BYTES);
 	vtimer_init(&w->timer, &cpu_get(0)->timers, due);
 	p->card = &ops;

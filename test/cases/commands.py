@@ -26,6 +26,7 @@ EXAMPLES = [
     ("disk tree", "disk tree"),
     ("disk errors report|freeze", "disk errors report"),
     ("net status", "net status"),
+    ("nic status", "nic status"),
     ("selftest roundtrip", "selftest roundtrip 2"),
     ("freeze", "freeze"),
     ("status", "status"),
@@ -40,7 +41,7 @@ EXAMPLES = [
     ("version", "version"),
     ("reboot", "poweroff"),
 ]
-AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "disk status", "disk tree", "net status", "log", "version")
+AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "disk status", "disk tree", "net status", "nic status", "log", "version")
 
 
 def _answer(n, command):
@@ -75,7 +76,7 @@ def documented(log):
     """docs/commands.md says of every command what its JSON has, no less and no more."""
     rows = {commands[0].partition(" [")[0]: (commands, members) for commands, members in contract.table()}
     seen = {row: set() for row in rows}
-    with golden(1) as image, Node(cpus=2, log=log, disk=image.name, control="user") as n:
+    with golden(1) as image, Node(cpus=2, log=log, disk=image.name, control="user", nic="e1000e") as n:
         n.boot()
         n.send(ESCAPE)
         n.expect(STASIS_PROMPT)
@@ -108,6 +109,8 @@ WRONG = {
     "disk status": "disk=",
     "net status": "nic.",
     "net": "usage: net",
+    "nic status": "nic.",
+    "nic": "usage: nic",
     "a b c d e f g h i j k l m n o p q r s t": "words",
 }
 

@@ -217,6 +217,9 @@ static void bad_values_say_what_is_right(void)
 		"i syslog=10.0.0.1:0",
 		"i syslog=10.0.0.1:65536",
 		"i syslog=host",
+		"i nic_settle=",
+		"i nic_settle=100001",
+		"i nic_settle=1ms",
 		"i on_reset=",
 		"i kernel=",
 		"i nic.00:03.0=x",
@@ -288,6 +291,9 @@ static void addresses_are_numbers(void)
 	CHECK_EQ(c.gateway, 0x0a000001);
 	CHECK_EQ(c.syslog_ip, 0xc0a80102);
 	CHECK_EQ(c.syslog_port, 5514);
+	CHECK_EQ(c.nic_settle, 2000);
+	CHECK(options("i kernel=k nic_settle=0") == 0);
+	CHECK_EQ(c.nic_settle, 0);
 	CHECK(options("i kernel=k ip=dhcp syslog=10.0.0.1") == 0);
 	CHECK_EQ(c.ip, 0);
 	CHECK_EQ(c.syslog_port, 514);
