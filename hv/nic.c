@@ -138,9 +138,9 @@ static void fill_own(const struct nic *n, const struct nic_ring *r, uint32_t i)
 
 static uint32_t window_end(const struct nic_ring *r)
 {
-	uint32_t n = r->buffers < r->len ? r->buffers : r->len - 1;
+	uint32_t n = r->buffers < r->len ? r->buffers : r->len - 1, end = r->next + n;
 
-	return (r->next + n) % r->len;
+	return end >= r->len ? end - r->len : end;
 }
 
 /* From our ring. */
@@ -447,6 +447,15 @@ void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught)
 	put(n, block(n, q) + E1000_HEAD, r->next);
 	put(n, block(n, q) + E1000_TAIL, r->next);
 	post_own(n, q);
+}
+
+bool nic_watches(const struct nic *n)
+{
+	bool any = false;
+
+	for (unsigned q = 0; q < n->family->queues; q++)
+		any |= n->rx[q].active;
+	return any && (n->phase == NIC_SETTLING || n->phase == NIC_CATCHING);
 }
 
 bool nic_poll(struct nic *n, vns_t now)

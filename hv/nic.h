@@ -116,6 +116,7 @@ void nic_reset(struct nic *n);
 
 /* --- frozen; `now` as above --- */
 void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns);
+bool nic_watches(const struct nic *n); /* frozen, and frames may come: poll */
 /* Look for frames; true: some came, or it still settles. */
 bool nic_poll(struct nic *n, vns_t now);
 void nic_settle(struct nic *n, vns_t now); /* no more settling: switch now */

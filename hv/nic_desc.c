@@ -57,7 +57,7 @@ void nic_desc_lengths(const struct nic_format *f, const uint8_t *desc, uint16_t 
 	memset(len, 0, NIC_PARTS * sizeof(len[0]));
 	len[0] = get16(desc + (f->kind == NIC_LEGACY ? LEGACY_LENGTH : EXTENDED_LENGTH));
 	for (unsigned i = 1; i < f->buffers; i++)
-		len[i] = get16(desc + SPLIT_LENGTHS + 2 * (i - 1));
+		len[i] = get16(desc + SPLIT_LENGTHS + 2 * (size_t)(i - 1));
 	for (unsigned i = 0; i < f->buffers; i++)
 		if (len[i] > f->size[i])
 			len[i] = (uint16_t)f->size[i];

@@ -274,7 +274,7 @@ static void get_image(const struct nic *n, struct state_reader *r, struct nic_im
 static bool get_entry(const struct nic *n, struct state_reader *r, const struct nic_image *m,
 		      struct nic_pool *pool, uint64_t *at)
 {
-	struct nic_caught head = {.at.v = state_get64(r)}, *e = &head;
+	struct nic_caught head = {.at.v = state_get64(r)};
 	size_t data = 0;
 
 	head.queue = state_get8(r);
@@ -292,7 +292,8 @@ static bool get_entry(const struct nic *n, struct state_reader *r, const struct 
 		return false;
 	*at = head.at.v;
 	if (pool) {
-		e = nic_pool_add(pool, data);
+		struct nic_caught *e = nic_pool_add(pool, data);
+
 		if (!e) /* was looked at before */
 			return false;
 		head.size = e->size;

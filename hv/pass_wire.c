@@ -103,7 +103,7 @@ static uint64_t wire_work(struct pass *p)
 	struct pass_wire *w = p->card_dev;
 	uint64_t now = node_host_ticks();
 
-	if (w->nic.phase == NIC_RUNNING || w->nic.phase == NIC_REPLAYING)
+	if (!nic_watches(&w->nic))
 		return UINT64_MAX;
 	w->looks = nic_poll(&w->nic, frozen_time(now)) ? 0 : w->looks + 1;
 	return now + tsc_hz() / 1000000 * (w->looks < LOOK_FOR ? LOOK_US : IDLE_US);

@@ -164,8 +164,8 @@ def cards(n):
     return json.loads(n.stasis("nic status --json", timeout=300))["cards"]
 
 
-def joined(n, driver):
-    n.run(f"modprobe {driver}; ip addr add {far.NODE_ADDRESS}/24 dev eth0 && ip link set eth0 up")
+def joined(n, driver, mtu=1500):
+    n.run(f"modprobe {driver}; ip addr add {far.NODE_ADDRESS}/24 dev eth0 && ip link set eth0 mtu {mtu} && ip link set eth0 up")
     n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
     n.run(f"ping -c 3 -i 0.1 {far.ADDRESS}", timeout=300)
 
@@ -183,12 +183,12 @@ def verdicts(n):
     return {int(line.split()[1]): {k: int(v) for k, v in (w.split("=") for w in line.split()[2:])} for line in lines[1:-1]}
 
 
-def caught(log, n, peer, driver, count):
+def caught(log, n, peer, driver, count, mtu=1500, size=64):
     """A host goes on sending while the node is frozen: every frame comes after the thaw, in order, through an image of the node."""
-    joined(n, driver)
+    joined(n, driver, mtu)
     listen(n)
     n.stasis("freeze")
-    sender, stream = peer.stream(count, INTERVAL)
+    sender, stream = peer.stream(count, INTERVAL, size)
     sender.join()
     before = cards(n)[0]
     answer = json.loads(n.stasis("selftest roundtrip --json", timeout=300))
@@ -210,6 +210,16 @@ def caught_on_qemu(log, card):
     with far.Far("--delay", "5") as peer, Node(log=log, append="quiet", extra=["--nic", f"{card},{peer.netdev}"]) as n:
         n.boot()
         caught(log, n, peer, card, COUNT)
+        n.power_off()
+
+
+@case(long=True, card=[("e1000e", 4000), ("e1000", 8000)])
+def large_frames_are_caught(log, card):
+    """Frames over the buffers of a split descriptor, and over several descriptors."""
+    model, mtu = card
+    with far.Far("--delay", "5") as peer, Node(log=log, append="quiet", extra=["--nic", f"{model},{peer.netdev}"]) as n:
+        n.boot()
+        caught(log, n, peer, model, 100, mtu, mtu - 100)
         n.power_off()
 
 
