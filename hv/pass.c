@@ -147,7 +147,8 @@ static void unmap(const struct pass *p, uint64_t addr)
 	if (!pci_in_window(addr, p->bar[0].size))
 		return;
 	for (uint64_t i = 0; i < p->bar[0].size; i += PAGE_SIZE)
-		vcpu_ops->unmap_device(addr + i);
+		if (!is_trapped(p, i))
+			vcpu_ops->unmap_device(addr + i);
 	flush();
 }
 

@@ -216,6 +216,164 @@ static void loaded_as_it_was_saved(void)
 	CHECK_EQ(sent_data, 0x31);
 }
 
+/* --- what the card's family does (hv/pass_wire.c's place is taken by this) --- */
+
+static struct {
+	unsigned freezes, thaws, starts, resets;
+	unsigned read_at, written_at;
+	uint32_t written, value;
+} fake;
+
+static void fake_reset(struct pass *p)
+{
+	(void)p;
+	fake.resets++;
+}
+
+static void fake_freeze(struct pass *p)
+{
+	(void)p;
+	fake.freezes++;
+}
+
+static void fake_thaw(struct pass *p)
+{
+	CHECK(!p->frozen);
+	CHECK(phys.command & PCI_COMMAND_MASTER);
+	fake.thaws++;
+}
+
+static void fake_start(struct pass *p)
+{
+	(void)p;
+	fake.starts++;
+}
+
+static uint64_t fake_work(struct pass *p)
+{
+	(void)p;
+	return 77;
+}
+
+static int fake_save(struct pass *p, struct state_writer *w)
+{
+	(void)p;
+	state_put32(w, fake.value);
+	return w->err;
+}
+
+static bool fake_load(struct pass *p, struct state_reader *r)
+{
+	uint32_t v = state_get32(r);
+
+	(void)p;
+	state_require(r, v != 13, "value");
+	if (!state_commit(r))
+		return false;
+	fake.value = v;
+	return true;
+}
+
+static void fake_scramble(struct pass *p)
+{
+	(void)p;
+	fake.value = 0;
+}
+
+static uint32_t fake_read(struct pass *p, unsigned at)
+{
+	(void)p;
+	fake.read_at = at;
+	return 0x11223344 + at;
+}
+
+static void fake_write(struct pass *p, unsigned at, uint32_t v)
+{
+	(void)p;
+	fake.written_at = at;
+	fake.written = v;
+}
+
+static const struct pass_card fake_card = {
+	.reset = fake_reset,
+	.freeze = fake_freeze,
+	.thaw = fake_thaw,
+	.start = fake_start,
+	.work = fake_work,
+	.save = fake_save,
+	.load = fake_load,
+	.scramble = fake_scramble,
+	.read = fake_read,
+	.write = fake_write,
+};
+
+static void trapped_pages_are_the_familys(void)
+{
+	const unsigned all = CARD_REGS / PAGE_SIZE;
+
+	begin();
+	pass_card.card = &fake_card;
+	pass_trap(&pass_card, 2, true);
+	pass_trap(&pass_card, 2, true);
+	CHECK_EQ(phys.mapped, all - 1);
+	CHECK_EQ(bus_mmio_read((gpa_t){WINDOW + 0x2810}, 4), 0x11223344 + 0x2810);
+	CHECK_EQ(bus_mmio_read((gpa_t){WINDOW + 0x2812}, 2), 0x1122);
+	CHECK_EQ(bus_mmio_read((gpa_t){WINDOW + 0x2810}, 8),
+		 (uint64_t)(0x11223344 + 0x2814) << 32 | (0x11223344 + 0x2810));
+	bus_mmio_write((gpa_t){WINDOW + 0x2818}, 4, 5);
+	CHECK_EQ(fake.written_at, 0x2818);
+	CHECK_EQ(fake.written, 5);
+	bus_mmio_write((gpa_t){WINDOW + 0x2811}, 1, 6); /* no card takes bytes */
+	CHECK_EQ(fake.written, 5);
+	bus_io_write(0x1000, 4, 0x2818);
+	bus_io_write(0x1004, 4, 9);
+	CHECK_EQ(fake.written, 9);
+	CHECK_EQ(bus_io_read(0x1004, 4), 0x11223344 + 0x2818);
+	set(PCI_BAR0, 4, WINDOW + 0x100000); /* it moves, and stays trapped */
+	CHECK_EQ(phys.mapped, all - 1);
+	pass_trap(&pass_card, 2, false);
+	CHECK_EQ(phys.mapped, all);
+	set(PCI_BAR0, 4, 0); /* trapped while it is mapped nowhere */
+	pass_trap(&pass_card, 4, true);
+	CHECK_EQ(phys.mapped, 0);
+	set(PCI_BAR0, 4, WINDOW);
+	CHECK_EQ(phys.mapped, all - 1);
+	pass_trap(&pass_card, 4, false);
+	pass_card.card = NULL;
+}
+
+static void family_at_a_freeze(void)
+{
+	static uint8_t image[IMAGE_MAX];
+	int size;
+
+	begin();
+	pass_card.card = &fake_card;
+	memset(&fake, 0, sizeof(fake));
+	CHECK_EQ(pass_due(), UINT64_MAX);
+	unit()->freeze(unit()->dev);
+	CHECK_EQ(fake.freezes, 1);
+	CHECK_EQ(pass_due(), 0); /* at once */
+	pass_work();
+	CHECK_EQ(pass_due(), 77);
+	fake.value = 12;
+	size = image_save(image);
+	image_scramble();
+	CHECK_EQ(fake.value, 0);
+	CHECK(image_load(image, size));
+	CHECK_EQ(fake.value, 12);
+	fake.value = 13;
+	size = image_save(image);
+	fake.value = 14;
+	CHECK(!image_load(image, size));
+	CHECK_EQ(fake.value, 14);
+	unit()->thaw(unit()->dev);
+	pass_start();
+	CHECK_EQ(fake.thaws, 1);
+	CHECK_EQ(fake.starts, 1);
+	pass_card.card = NULL;
+}
+
 static void none_after_the_end(void)
 {
 	begin();
@@ -241,6 +399,8 @@ int main(void)
 	RUN(message_asserts_the_wire_until_the_eoi);
 	RUN(kept_while_frozen);
 	RUN(loaded_as_it_was_saved);
+	RUN(trapped_pages_are_the_familys);
+	RUN(family_at_a_freeze);
 	RUN(none_after_the_end);
 	return check_result();
 }
