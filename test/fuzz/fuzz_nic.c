@@ -37,7 +37,7 @@ static void write_ram(void)
 	uint32_t offset = (uint32_t)take(1) * 16 + (uint32_t)take(1) % 16;
 	uint64_t v = take(1) & 1 ? RAM_BASE + take(2) * 16 : take(8);
 
-	memcpy(card.ram + offset, &v, sizeof(v));
+	memcpy(model_ram + offset, &v, sizeof(v));
 }
 
 /* A ring that works, so that more than refusals is seen. */

@@ -26,8 +26,6 @@ struct model_frame {
 
 static struct {
 	uint32_t regs[REGS_SIZE / 4];
-	uint8_t ram[RAM_SIZE], own[OWN_SIZE] __attribute__((aligned(4096)));
-	uint8_t pool[POOL_SIZE] __attribute__((aligned(16)));
 	struct model_frame fifo[FIFO_FRAMES];
 	unsigned fifo_first, fifo_n;
 	unsigned dropped, bad_dma, raised;
@@ -38,6 +36,9 @@ static struct {
 	void (*delayed)(void); /* called as time passes */
 } card;
 static struct nic nic;
+/* Each with its own red zones. */
+static uint8_t model_ram[RAM_SIZE], model_own[OWN_SIZE] __attribute__((aligned(4096)));
+static uint8_t model_pool[POOL_SIZE] __attribute__((aligned(16)));
 
 static uint32_t *reg(unsigned at)
 {
@@ -48,9 +49,9 @@ static uint32_t *reg(unsigned at)
 static uint8_t *bus(uint64_t at, size_t n)
 {
 	if (at - RAM_BASE < RAM_SIZE && n <= RAM_SIZE - (at - RAM_BASE))
-		return card.ram + (at - RAM_BASE);
+		return model_ram + (at - RAM_BASE);
 	if (at - OWN_BASE < OWN_SIZE && n <= OWN_SIZE - (at - OWN_BASE))
-		return card.own + (at - OWN_BASE);
+		return model_own + (at - OWN_BASE);
 	card.bad_dma++;
 	return NULL;
 }
@@ -224,14 +225,14 @@ static void *model_guest(void *ctx, uint64_t gpa, size_t n)
 {
 	(void)ctx;
 	return gpa - RAM_BASE < RAM_SIZE && n <= RAM_SIZE - (gpa - RAM_BASE)
-		       ? card.ram + (gpa - RAM_BASE)
+		       ? model_ram + (gpa - RAM_BASE)
 		       : NULL;
 }
 
 static uint64_t model_bus_address(void *ctx, const void *own)
 {
 	(void)ctx;
-	return OWN_BASE + (uint64_t)((const uint8_t *)own - card.own);
+	return OWN_BASE + (uint64_t)((const uint8_t *)own - model_own);
 }
 
 /* CTRL.RST: what waited is gone. */
@@ -253,7 +254,10 @@ static inline void model_reset(const struct nic_family *f)
 				  .bus_address = model_bus_address};
 
 	memset(&card, 0, sizeof(card));
-	nic_init(&nic, f, &io, card.own, card.pool, POOL_SIZE);
+	memset(model_ram, 0, sizeof(model_ram));
+	memset(model_own, 0, sizeof(model_own));
+	memset(model_pool, 0, sizeof(model_pool));
+	nic_init(&nic, f, &io, model_own, model_pool, POOL_SIZE);
 }
 
 /* --- a driver --- */
@@ -287,7 +291,7 @@ static void driver_put(unsigned at, uint32_t v)
 
 static uint8_t *driver_desc(const struct driver *d, uint32_t i)
 {
-	return card.ram + (d->ring - RAM_BASE) + (size_t)i * d->f.bytes;
+	return model_ram + (d->ring - RAM_BASE) + (size_t)i * d->f.bytes;
 }
 
 static uint32_t driver_stride(const struct driver *d)
@@ -342,7 +346,7 @@ static void driver_take(struct driver *d, const uint8_t *desc)
 		memcpy(&number, desc, 4);
 	for (unsigned i = 0; i < d->f.buffers; at += d->f.size[i++])
 		for (unsigned k = 0; k < len[i]; k++, d->partial++)
-			d->wrong += card.ram[at - RAM_BASE + k] != content(number, d->partial);
+			d->wrong += model_ram[at - RAM_BASE + k] != content(number, d->partial);
 	if (!nic_desc_last(&d->f, desc))
 		return;
 	if (d->frames < 4096)

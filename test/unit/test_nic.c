@@ -450,7 +450,7 @@ static void transmit_ring(void)
 		{0x10, 0x20}, {0x10, 0x20}, {0x10, 0x21}, {0x00, 0x01}, /* legacy, a packet */
 		{0, 0},	      {0, 0},
 	};
-	uint8_t *ring = card.ram + 0x180000;
+	uint8_t *ring = model_ram + 0x180000;
 
 	memset(ring, 0, 128);
 	for (unsigned i = 0; i < 8; i++) {
