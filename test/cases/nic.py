@@ -9,6 +9,7 @@ import re
 import threading
 
 import far
+import hub
 from cases import case
 from node import Node, check
 from paths import KERNEL
@@ -170,23 +171,10 @@ def joined(n, driver, mtu=1500):
     n.run(f"ping -c 3 -i 0.1 {far.ADDRESS}", timeout=300)
 
 
-def listen(n, space=""):
-    n.run(f"{space} /tests/flow recv {far.PORT} 0 >/tmp/flow &")
-    n.run("until grep -q listens /tmp/flow; do usleep 10000; done")
-
-
-def verdicts(n):
-    """What the receiver in the guest says of each stream, once it is told to end."""
-    n.run("kill -INT $(pidof flow); while pidof flow >/dev/null; do usleep 10000; done", timeout=300)
-    lines = n.run("cat /tmp/flow").splitlines()
-    check(lines and lines[-1] == "flow ok", f"the receiver: {lines}")
-    return {int(line.split()[1]): {k: int(v) for k, v in (w.split("=") for w in line.split()[2:])} for line in lines[1:-1]}
-
-
 def caught(log, n, peer, driver, count, mtu=1500, size=64):
     """A host goes on sending while the node is frozen: every frame comes after the thaw, in order, through an image of the node."""
     joined(n, driver, mtu)
-    listen(n)
+    hub.listen(n)
     n.stasis("freeze")
     sender, stream = peer.stream(count, INTERVAL, size)
     sender.join()
@@ -196,7 +184,7 @@ def caught(log, n, peer, driver, count, mtu=1500, size=64):
     n.stasis("thaw")
     ping(n, 20, far.ADDRESS)
     after = cards(n)[0]
-    v = verdicts(n)[stream]
+    v = hub.verdicts(n)[stream]
     log.write(f"\n{before}\n{after}\n{v}\n")
     check(before["phase"] == "catching" and before["frames_caught"] >= count * 0.9, f"it has not caught them: {before}")
     check(after["phase"] == "running" and after["frames_delivered"] == after["frames_caught"], f"it has not delivered them: {after}")
@@ -232,42 +220,21 @@ def caught_on_vtx(log):
         n.power_off(timeout=600)
 
 
-HUB = "hubport,hubid=7"
-NODES = """(unshare -n sleep 1000000 & echo $! >/tmp/other)
-modprobe e1000e
-while ! ip link set eth1 netns $(cat /tmp/other); do usleep 10000; done
-ip addr add 10.7.0.1/24 dev eth0; ip link set eth0 up
-nsenter -t $(cat /tmp/other) -n sh -c 'ip addr add 10.7.0.2/24 dev eth1; ip link set eth1 up'
-until ping -c 1 -W 1 10.7.0.2 >/dev/null; do :; done"""
-STREAM = 3000  # datagrams, one a millisecond
 WORSE_NS = 80000  # what a freeze may add to a gap
-
-
-def streamed(n, during):
-    """A stream and pings from one card to the other, deterministic time; `during` comes when they run. The stream's verdict."""
-    listen(n, "nsenter -t $(cat /tmp/other) -n")
-    n.run("(ping -c 30 -i 0.1 10.7.0.2 >/tmp/ping &)")
-    n.run(f"(/tests/flow send 10.7.0.2 {far.PORT} 1 {STREAM} 1000 >/tmp/sent &)")
-    during()
-    n.run("while pidof ping || [ ! -s /tmp/sent ]; do usleep 100000; done >/dev/null; cat /tmp/sent", timeout=600)
-    pings = n.run("cat /tmp/ping")
-    check("30 packets transmitted, 30 packets received, 0% packet loss" in pings, f"ping:\n{pings}")
-    return verdicts(n)[1]
 
 
 @case()
 def both_ends_frozen(log):
     """Two cards joined by a hub, in deterministic time: a stream and pings through five freezes, none lost, none late."""
-    with Node(log=log, append="quiet", icount=True, extra=["--nic", f"e1000e,{HUB}", "--nic", f"e1000e,{HUB}"]) as n:
+    with Node(log=log, append="quiet", icount=True, extra=hub.CARDS) as n:
         n.boot()
-        for line in NODES.splitlines():
-            n.run(line, timeout=300)
-        reference = streamed(n, lambda: None)
-        frozen = streamed(n, lambda: n.stasis("freeze --in 200ms --for 300ms --every 800ms --count 5"))
+        hub.join(n)
+        reference = hub.streamed(n, lambda: None)
+        frozen = hub.streamed(n, lambda: n.stasis("freeze --in 200ms --for 300ms --every 800ms --count 5"))
         total = json.loads(n.stasis("freezes --json"))["total"]
         log.write(f"\n{reference}\n{frozen}\n{cards(n)}\n")
         check(total == 5, f"{total} freezes, not 5")
         for v in (reference, frozen):
-            check(v["frames"] == STREAM and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the receiver has got {v}")
+            check(v["frames"] == hub.STREAM and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the receiver has got {v}")
         check(frozen["gap_max_ns"] <= reference["gap_max_ns"] + WORSE_NS, f"the largest gap is {frozen['gap_max_ns']} ns, {reference['gap_max_ns']} without freezes")
         n.power_off()
