@@ -21,9 +21,10 @@ static void show_json(const struct pass *p, const struct nic *n, bool first)
 	out("%s{\"name\":\"%s\",\"model\":\"%s\",\"pci\":\"%02x:%02x.%x\",\"phase\":\"%s\"",
 	    first ? "" : ",", p->unit.name, p->model, p->at.bus, p->at.dev, p->at.fn,
 	    phases[n->phase]);
-	out(",\"frames_caught\":%llu,\"frames_delivered\":%llu,\"frames_discarded\":%llu"
+	out(",\"frames_caught\":%llu,\"frames_delivered\":%llu,\"frames_discarded\":%llu,\"frames_"
+	    "missed\":%llu"
 	    ",\"waiting\":%u,\"waiting_bytes\":%u",
-	    (ull)c->caught, (ull)c->delivered, (ull)c->discarded, n->pool.entries,
+	    (ull)c->caught, (ull)c->delivered, (ull)c->discarded, (ull)c->missed, n->pool.entries,
 	    (unsigned)n->pool.used);
 	out(",\"switches\":%llu,\"damaged\":%llu,\"overflows\":%llu,\"left_alone\":%llu,"
 	    "\"tx_stuck\":%llu}",
@@ -37,8 +38,10 @@ static void show_text(const struct pass *p, const struct nic *n)
 
 	out("%-11s %s at %02x:%02x.%x, %s\n", p->unit.name, p->model, p->at.bus, p->at.dev,
 	    p->at.fn, phases[n->phase]);
-	out("            frames: %llu caught, %llu delivered, %llu discarded; %u bytes wait\n",
-	    (ull)c->caught, (ull)c->delivered, (ull)c->discarded, (unsigned)n->pool.used);
+	out("            frames: %llu caught, %llu delivered, %llu discarded, %llu missed by the "
+	    "card; %u bytes wait\n",
+	    (ull)c->caught, (ull)c->delivered, (ull)c->discarded, (ull)c->missed,
+	    (unsigned)n->pool.used);
 	out("            rings: %llu switched, %llu left alone; %llu damaged descriptors, %llu "
 	    "overflows, transmission stuck %llu times\n",
 	    (ull)c->switches, (ull)c->left_alone, (ull)c->damaged, (ull)c->overflows,

@@ -425,6 +425,7 @@ void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns)
 	}
 	if (n->phase == NIC_REPLAYING)
 		abandon(n);
+	(void)nic_statistics_missed(n);
 	n->settled = (vns_t){now.v + settle_ns};
 	for (unsigned q = 0; q < n->family->queues; q++)
 		take_ring(n, q);
@@ -512,6 +513,8 @@ static bool hand_over(struct nic *n)
 		}
 		put(n, block(n, q) + E1000_TAIL, idle ? r->tail : r->posted);
 	}
+	if (idle)
+		n->counts.missed += nic_statistics_missed(n);
 	return idle;
 }
 

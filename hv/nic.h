@@ -87,6 +87,7 @@ struct nic_ring {
 struct nic_counts {
 	uint64_t caught, delivered; /* frames */
 	uint64_t discarded;	    /* caught, but the guest reset its ring */
+	uint64_t missed;	    /* by the card, while our ring was on it (MPC) */
 	uint64_t damaged;	    /* descriptors that the card did not write back in time */
 	uint64_t overflows;	    /* times that no room was left, and the card had to drop */
 	uint64_t switches;
@@ -134,6 +135,8 @@ void nic_shadow_write(struct nic *n, unsigned reg, uint32_t v, vns_t now);
 
 /* --- hv/nic_statistics.c --- */
 void nic_statistics_collect(struct nic *n);
+uint32_t
+nic_statistics_missed(struct nic *n); /* MPC, since the latest look; the guest gets it, too */
 void nic_statistics_forget(struct nic *n);
 uint32_t nic_statistics_read(struct nic *n, unsigned reg); /* the guest's, running */
 

@@ -7,6 +7,7 @@
 #include "hv/nic.h"
 
 #define FIRST 0x4000u
+#define MPC   4 /* missed packets: index */
 
 static const uint16_t pairs[] = {0x4088, 0x4090, 0x40c0, 0x40c8}; /* GORC, GOTC, TOR, TOT */
 
@@ -35,19 +36,25 @@ static void collect_pair(struct nic *n, unsigned low)
 	n->statistics[low + 1] = (uint32_t)(kept >> 32);
 }
 
-static void collect(struct nic *n, unsigned index)
+static uint32_t collect(struct nic *n, unsigned index)
 {
 	uint32_t v = get(n, FIRST + 4 * index);
 
 	if (__builtin_add_overflow(n->statistics[index], v, &n->statistics[index]))
 		n->statistics[index] = UINT32_MAX; /* they stick at their largest */
+	return v;
+}
+
+uint32_t nic_statistics_missed(struct nic *n)
+{
+	return collect(n, MPC);
 }
 
 void nic_statistics_collect(struct nic *n)
 {
 	for (unsigned i = 0; i < NIC_STATISTICS; i++) {
 		if (pair_of(i) < 0)
-			collect(n, i);
+			(void)collect(n, i);
 		else if (pair_of(i) == (int)i)
 			collect_pair(n, i);
 	}
@@ -70,7 +77,7 @@ uint32_t nic_statistics_read(struct nic *n, unsigned reg)
 		return get(n, reg);
 	low = pair_of(i);
 	if (low < 0)
-		collect(n, i);
+		(void)collect(n, i);
 	else
 		collect_pair(n, (unsigned)low);
 	v = n->statistics[i];

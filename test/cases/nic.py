@@ -188,7 +188,7 @@ def caught(log, n, peer, driver, count, mtu=1500, size=64):
     log.write(f"\n{before}\n{after}\n{v}\n")
     check(before["phase"] == "catching" and before["frames_caught"] >= count * 0.9, f"it has not caught them: {before}")
     check(after["phase"] == "running" and after["frames_delivered"] == after["frames_caught"], f"it has not delivered them: {after}")
-    check(after["damaged"] == after["overflows"] == after["left_alone"] == after["tx_stuck"] == 0, f"there was trouble: {after}")
+    check(after["frames_missed"] == after["damaged"] == after["overflows"] == after["left_alone"] == after["tx_stuck"] == 0, f"there was trouble: {after}")
     check(v["frames"] == count and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the guest has got {v}")
 
 

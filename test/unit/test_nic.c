@@ -281,9 +281,12 @@ static void no_room(void)
 		nic_poll(&nic, at(V + 3 * MS));
 	}
 	CHECK_EQ(nic.counts.overflows, 1);
+	*reg(0x4010) = 3; /* MPC: as if the card had dropped some */
 	nic_thaw(&nic, at(V + 50 * MS), at(V), at(V + 50 * MS));
 	replay(d, V);
 	in_order(d, n);
+	CHECK_EQ(nic.counts.missed, 3);
+	CHECK_EQ(nic_statistics_read(&nic, 0x4010), 3); /* the guest is told, too */
 }
 
 static void reset_by_the_guest(void)
