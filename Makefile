@@ -25,6 +25,7 @@ $(STAMP)/packages: tools/setup/packages.sh tools/setup/packages.txt
 $(STAMP)/newlib: tools/setup/newlib.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/zydis: tools/setup/zydis.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/newlib
 $(STAMP)/lwip: tools/setup/lwip.sh tools/setup/apt-private.sh $(COMMON) net/port/lwipopts.h net/port/arch/cc.h | $(STAMP)/newlib
+$(STAMP)/mbedtls: tools/setup/mbedtls.sh tools/setup/apt-private.sh $(COMMON) net/port/mbedtls_config.h | $(STAMP)/newlib
 $(STAMP)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/debian: tools/setup/debian.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/%:
@@ -35,7 +36,7 @@ $(STAMP)/%:
 # A package can have been removed since: ask, it is quick.
 setup: FORCE
 	$(Q)tools/setup/packages.sh
-	$(Q)$(MAKE) -s --no-print-directory $(STAMP)/packages $(STAMP)/newlib $(STAMP)/zydis $(STAMP)/lwip guest
+	$(Q)$(MAKE) -s --no-print-directory $(STAMP)/packages $(STAMP)/newlib $(STAMP)/zydis $(STAMP)/lwip $(STAMP)/mbedtls guest
 FORCE:
 
 # --- what tests boot ---------------------------------------------------------------------------
@@ -65,15 +66,17 @@ HV_OBJ := $(patsubst %,$(B)/hv/%.o,$(basename $(HV_SRC)))
 WARN := -Wall -Wextra -Werror
 HV_FLAGS = -O2 -g -ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-omit-frame-pointer -fcf-protection=none -fno-common -fno-asynchronous-unwind-tables \
-	-nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/newlib/include -isystem $(B)/zydis/include -isystem $(B)/lwip/include -isystem net/port -I. -I$(B)/gen
+	-nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/newlib/include -isystem $(B)/zydis/include -isystem $(B)/lwip/include -isystem $(B)/mbedtls/include -isystem net/port \
+	$(MBEDTLS_CONFIG) -I. -I$(B)/gen
+MBEDTLS_CONFIG := '-DMBEDTLS_CONFIG_FILE=<mbedtls_config.h>'
 GCC_INCLUDE = $(shell gcc -print-file-name=include)
 HV_LD := arch/x86_64/hv.ld
 HV_LDFLAGS := -T $(HV_LD) -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections \
 	--build-id=none --fatal-warnings
-HV_LIBS := $(B)/zydis/libzydis.a $(B)/lwip/liblwip.a $(B)/libgpr.a
+HV_LIBS := $(B)/zydis/libzydis.a $(B)/lwip/liblwip.a $(B)/mbedtls/libmbedtls.a $(B)/libgpr.a
 GEN := $(if $(wildcard hv/dsdt.asl),$(B)/gen/dsdt.h)
 
-$(B)/hv/%.o: %.c | $(STAMP)/zydis $(STAMP)/lwip $(GEN)
+$(B)/hv/%.o: %.c | $(STAMP)/zydis $(STAMP)/lwip $(STAMP)/mbedtls $(GEN)
 	$(SAY) CC $<
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 $(HV_FLAGS) $(WARN) -MMD -MP -c $< -o $@
@@ -83,7 +86,7 @@ $(B)/hv/%.o: %.S | $(STAMP)/zydis $(GEN)
 	$(Q)gcc $(HV_FLAGS) $(WARN) -Wa,--fatal-warnings -MMD -MP -c $< -o $@
 
 # Two links: the first one's symbols, compacted for stack traces, are part of the second.
-$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) $(STAMP)/lwip | $(STAMP)/zydis
+$(B)/hv.pass1: $(HV_OBJ) $(HV_LD) $(STAMP)/lwip $(STAMP)/mbedtls | $(STAMP)/zydis
 	$(SAY) LD $@
 	$(Q)ld $(HV_LDFLAGS) -o $@ $(HV_OBJ) $(HV_LIBS)
 $(B)/gen/symtab.S: $(B)/hv.pass1 tools/symtab
@@ -203,19 +206,19 @@ $(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $$(KERNEL_
 # --- host tests --------------------------------------------------------------------------------
 # A line at the top of a test names the sources it links with: /* build: hv/a.c hv/b.c */
 UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*$(T)*.c)))
-HOST_LIBS := $(B)/zydis/libzydis-host.a $(B)/lwip/liblwip-host.a
+HOST_LIBS := $(B)/zydis/libzydis-host.a $(B)/lwip/liblwip-host.a $(B)/mbedtls/libmbedtls-host.a
 UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include \
-	-isystem $(B)/lwip/include -isystem net/port -idirafter $(B)/newlib/include -DHOST_TEST \
+	-isystem $(B)/lwip/include -isystem $(B)/mbedtls/include $(MBEDTLS_CONFIG) -isystem net/port -idirafter $(B)/newlib/include -DHOST_TEST \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 comma := ,
 build_line = $(shell sed -n '1$(comma)5s;^/\* build:\(.*\)\*/.*;\1;p' $(1))
 
-$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(STAMP)/zydis $(STAMP)/lwip $(GEN)
+$(B)/unit/test_%: test/unit/test_%.c $$(call build_line,test/unit/test_%.c) | $(STAMP)/zydis $(STAMP)/lwip $(STAMP)/mbedtls $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)gcc $(UNIT_FLAGS) $(WARN) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $(filter %.c,$^) $(HOST_LIBS)
-$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(STAMP)/zydis $(STAMP)/lwip $(GEN)
+$(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(STAMP)/zydis $(STAMP)/lwip $(STAMP)/mbedtls $(GEN)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)clang $(UNIT_FLAGS) -O2 $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
@@ -273,7 +276,7 @@ lint-cppcheck: $(STAMP)/packages $(GEN)
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr --enable=warning,portability,performance \
 		--suppress=missingIncludeSystem --suppressions-list=.cppcheck -j 2 -I. -I$(B)/gen $(TIDY_HV) $(TIDY_EFI) $(TIDY_TOOL)
 # clang knows neither -maccumulate-outgoing-args nor how to be quiet about what it suppressed.
-lint-tidy: $(STAMP)/zydis $(GEN)
+lint-tidy: $(STAMP)/zydis $(STAMP)/mbedtls $(GEN)
 	$(SAY) TIDY 'hypervisor, store'
 	$(Q)printf '%s\n' $(TIDY_HV) | xargs -P 2 -n 6 tools/tidy -std=gnu11 $(HV_FLAGS) --
 	$(SAY) TIDY 'loader'

@@ -8,7 +8,11 @@
 #define SHOWN	 24 /* characters of a key or value repeated in an error line */
 #define WORD_MAX (HANDOFF_CMDLINE + 64)
 
-#define SYSLOG_PORT 514 /* RFC 5426, 3.3 */
+#define SYSLOG_PORT  514 /* RFC 5426, 3.3 */
+#define CONTROL_PORT 4789
+#define NODE_MAX     999999
+
+static char word[WORD_MAX]; /* that is being read */
 
 /* Where the text under the parser comes from. */
 struct source {
@@ -292,32 +296,104 @@ static bool set_syslog(struct config *c, const char *value)
 	return true;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 32;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool set_control_key(struct config *c, const char *value)
+{
+	size_t n = strlen(value);
+
+	if (n % 2 || n < 2 * (size_t)HANDOFF_KEY_MIN || n > 2 * (size_t)HANDOFF_KEY_MAX)
+		return false;
+	for (size_t i = 0; i < n; i += 2) {
+		int high = hex_digit(value[i]), low = hex_digit(value[i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		c->control_key[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	c->control_key_size = (uint32_t)(n / 2);
+	return true;
+}
+
+static bool set_control_port(struct config *c, const char *value)
+{
+	uint64_t port;
+
+	if (!parse_number(value, &port) || port < 1 || port > 65535)
+		return false;
+	c->control_port = (uint16_t)port;
+	return true;
+}
+
+static bool set_experiment(struct config *c, const char *value)
+{
+	return parse_number(value, &c->experiment) && c->experiment;
+}
+
+static bool set_node(struct config *c, const char *value)
+{
+	uint64_t v;
+
+	if (!parse_number(value, &v) || v > NODE_MAX)
+		return false;
+	c->node = (uint32_t)v;
+	return true;
+}
+
+static bool set_ptp(struct config *c, const char *value)
+{
+	static const char *const names[] = {[PTP_MODE_ON] = "on",
+					    [PTP_MODE_OFF] = "off",
+					    [PTP_MODE_MASTER] = "master",
+					    [PTP_MODE_SLAVE] = "slave"};
+
+	for (uint32_t i = 0; i < sizeof names / sizeof *names; i++) {
+		if (strcmp(value, names[i]) != 0)
+			continue;
+		c->ptp = i;
+		return true;
+	}
+	return false;
+}
+
 #define PLACE_USE "use ahci0, nvme0:2, name:PARTITION or nbd://ADDRESS:PORT/EXPORT"
 
 static const struct key {
 	const char *name;
 	bool (*set)(struct config *, const char *value);
 	const char *use; /* what a right value looks like */
+	bool secret;	 /* never shown */
 } keys[] = {
-	{"kernel", set_kernel, "give a file name"},
-	{"initrd", set_initrd, "give a file name"},
-	{"append", set_append, "it is too long"},
-	{"disk", set_disk, "give a file name"},
-	{"disk_room", set_disk_room, "use MiB, 32 or more"},
-	{"golden", set_golden, PLACE_USE},
-	{"store", set_store, PLACE_USE},
-	{"on_no_disk", set_on_no_disk, "use start or stop"},
-	{"disk_errors", set_disk_errors, "use report or freeze"},
-	{"cpus", set_cpus, "use 1 to 256"},
-	{"memory", set_memory, "use MiB, 64 or more"},
-	{"hv_base", set_hv_base, "use a multiple of 0x200000 below 4 GiB"},
-	{"hv_memory", set_hv_memory, "use MiB, even, 16 to 512"},
-	{"console", set_console, "use com1, com2 or 0xPORT, then ,BAUD"},
-	{"on_reset", set_on_reset, "use reboot or stop"},
-	{"ip", set_ip, "use dhcp or ADDRESS/BITS, as 10.0.0.5/24"},
-	{"gateway", set_gateway, "use an address, as 10.0.0.1"},
-	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT"},
-	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000"},
+	{"kernel", set_kernel, "give a file name", false},
+	{"initrd", set_initrd, "give a file name", false},
+	{"append", set_append, "it is too long", false},
+	{"disk", set_disk, "give a file name", false},
+	{"disk_room", set_disk_room, "use MiB, 32 or more", false},
+	{"golden", set_golden, PLACE_USE, false},
+	{"store", set_store, PLACE_USE, false},
+	{"on_no_disk", set_on_no_disk, "use start or stop", false},
+	{"disk_errors", set_disk_errors, "use report or freeze", false},
+	{"cpus", set_cpus, "use 1 to 256", false},
+	{"memory", set_memory, "use MiB, 64 or more", false},
+	{"hv_base", set_hv_base, "use a multiple of 0x200000 below 4 GiB", false},
+	{"hv_memory", set_hv_memory, "use MiB, even, 16 to 512", false},
+	{"console", set_console, "use com1, com2 or 0xPORT, then ,BAUD", false},
+	{"on_reset", set_on_reset, "use reboot or stop", false},
+	{"ip", set_ip, "use dhcp or ADDRESS/BITS, as 10.0.0.5/24", false},
+	{"gateway", set_gateway, "use an address, as 10.0.0.1", false},
+	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT", false},
+	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000", false},
+	{"control_key", set_control_key, "use 64 to 128 hex digits, an even number", true},
+	{"control_port", set_control_port, "use 1 to 65535", false},
+	{"experiment", set_experiment, "use a number from 1", false},
+	{"node", set_node, "use a number, 0 to 999999", false},
+	{"ptp", set_ptp, "use on, off, master or slave", false},
 };
 #define N_KEYS (sizeof keys / sizeof *keys)
 _Static_assert(N_KEYS <= 32, "config.given has a bit per key");
@@ -529,15 +605,23 @@ static int set_key(struct config *c, struct source *s, const char *key, const ch
 		if (s->override & bit)
 			return 0;
 		if (!keys[i].set(c, value))
-			return fail(s, "bad %s=%.*s: %s", key, SHOWN, value, keys[i].use);
+			return fail(s, "bad %s=%.*s: %s", key, SHOWN,
+				    keys[i].secret ? "(hidden)" : value, keys[i].use);
 		c->given |= bit;
-		record(c, key, value);
+		record(c, key, keys[i].secret ? "(hidden)" : value);
 		return 0;
 	}
 	return unknown_key(s, key);
 }
 
 /* --- words and lines --- */
+
+void config_wipe(void *secret, size_t size)
+{
+	memset(secret, 0, size);
+	memset(word, 0, sizeof word);
+	__asm__ volatile("" : : "r"(secret), "r"(word) : "memory"); /* not optimized away */
+}
 
 static bool is_blank(char c)
 {
@@ -625,11 +709,11 @@ void config_init(struct config *c)
 	c->console_baud = 115200;
 	c->on_reset = RESET_REBOOT;
 	c->nic_settle = NIC_SETTLE_DEFAULT;
+	c->control_port = CONTROL_PORT;
 }
 
 int config_options(struct config *c, const char *text, struct config_error *e)
 {
-	static char word[WORD_MAX];
 	struct source s;
 	bool first = true;
 
@@ -647,7 +731,6 @@ int config_options(struct config *c, const char *text, struct config_error *e)
 /* `key = value` with blanks around the = as people write it in files. */
 static int file_line(struct config *c, struct source *s)
 {
-	static char value[WORD_MAX];
 	char key[64];
 	size_t n = 0;
 
@@ -666,9 +749,9 @@ static int file_line(struct config *c, struct source *s)
 		return fail(s, "%.*s is not key=value: add =VALUE, or # for a comment", SHOWN, key);
 	s->p++;
 	skip_blanks(s);
-	if (take(s, true, value, sizeof value))
+	if (take(s, true, word, sizeof word))
 		return -1;
-	return set_key(c, s, key, value);
+	return set_key(c, s, key, word);
 }
 
 int config_file(struct config *c, const char *text, size_t size, struct config_error *e)

@@ -40,9 +40,14 @@ struct config {
 	uint32_t ip;		     /* addresses are numbers, 10.0.0.5 = 0x0a000005; 0 = DHCP */
 	uint32_t ip_prefix;	     /* bits */
 	uint32_t gateway, syslog_ip; /* 0 = none */
-	uint16_t syslog_port;
-	uint32_t nic_settle;	       /* us */
-	char options[HANDOFF_CMDLINE]; /* the keys in force, as given */
+	uint32_t nic_settle;	     /* us */
+	uint16_t syslog_port, control_port;
+	uint32_t control_key_size; /* bytes; 0: no control server */
+	uint8_t control_key[HANDOFF_KEY_MAX];
+	uint64_t experiment; /* 0 = none */
+	uint32_t node;
+	uint32_t ptp;		       /* enum ptp_mode */
+	char options[HANDOFF_CMDLINE]; /* the keys in force, as given; no secrets */
 	uint32_t given;		       /* bit per entry of the key table, for overriding */
 };
 
@@ -68,3 +73,6 @@ bool disk_place_parse(const char *text, struct disk_place *p);
 /* What can only be checked when everything was read: is there a kernel? do the keys of the disk
  * agree? */
 int config_finish(struct config *c, struct config_error *e);
+/* What has been copied out and may hold a secret, and the parser's own buffer: zeroed. The loader's
+ * memory becomes the guest's. */
+void config_wipe(void *secret, size_t size);

@@ -30,6 +30,8 @@
 #define HANDOFF_MAX_CPUS 256
 #define HANDOFF_MAX_NICS 16
 #define HANDOFF_CMDLINE	 4096
+#define HANDOFF_KEY_MIN	 32 /* bytes */
+#define HANDOFF_KEY_MAX	 64
 
 enum mem_type {
 	MEM_RAM = 1, /* conventional, boot services, loader memory: the guest's (hypervisor block
@@ -75,6 +77,7 @@ static inline _Bool disk_place_given(const struct disk_place *p)
 {
 	return p->drive[0] || p->name[0] || p->ip;
 }
+enum ptp_mode { PTP_MODE_ON = 0, PTP_MODE_OFF, PTP_MODE_MASTER, PTP_MODE_SLAVE };
 
 enum no_disk_action { NO_DISK_START = 0, NO_DISK_STOP };
 enum disk_errors_action { DISK_ERRORS_REPORT = 0, DISK_ERRORS_FREEZE };
@@ -140,7 +143,14 @@ struct handoff {
 	uint32_t gateway;   /* 0 = none */
 	uint32_t syslog_ip; /* 0 = no syslog */
 	uint32_t syslog_port;
+	/* the experiment's */
+	uint64_t experiment; /* its number; 0 = the node is in none */
+	uint32_t node;	     /* index in it */
+	uint32_t ptp;	     /* enum ptp_mode */
+	uint32_t control_port;
+	uint32_t control_key_size; /* bytes; 0 = no control server */
+	uint8_t control_key[HANDOFF_KEY_MAX];
 	struct nic_config nics[HANDOFF_MAX_NICS];
 	char append[HANDOFF_CMDLINE];  /* the guest's kernel command line, NUL-terminated */
-	char options[HANDOFF_CMDLINE]; /* all keys as given, for `status` */
+	char options[HANDOFF_CMDLINE]; /* all keys as given, for `status`; no secrets */
 };

@@ -20,6 +20,7 @@ EFI_SYSTEM_TABLE *ST;
 EFI_BOOT_SERVICES *BS;
 
 static struct config config;
+static char options[2 * HANDOFF_CMDLINE], config_text[CONFIG_FILE_MAX];
 
 /*
  * Load options as text. Firmware passes data of its own to boot entries that it made itself: what
@@ -42,7 +43,6 @@ static bool options_text(const EFI_LOADED_IMAGE *image, char *out, size_t size)
 
 static EFI_STATUS read_config_file(struct files *f, struct config_error *e)
 {
-	static char text[CONFIG_FILE_MAX];
 	struct file file;
 	EFI_STATUS st = file_open(f, CONFIG_FILE_NAME, true, &file);
 
@@ -50,27 +50,26 @@ static EFI_STATUS read_config_file(struct files *f, struct config_error *e)
 		return EFI_SUCCESS;
 	if (EFI_ERROR(st))
 		return st;
-	if (file.size > sizeof text)
+	if (file.size > sizeof config_text)
 		st = fail(EFI_INVALID_PARAMETER, CONFIG_FILE_NAME " is over 16 KiB: shorten it");
 	if (!EFI_ERROR(st))
-		st = file_read(&file, 0, text, file.size);
+		st = file_read(&file, 0, config_text, file.size);
 	file_close(&file);
 	if (EFI_ERROR(st))
 		return st;
 	say("configuration " CONFIG_FILE_NAME ": %lu bytes", file.size);
-	if (config_file(&config, text, file.size, e))
+	if (config_file(&config, config_text, file.size, e))
 		return fail(EFI_INVALID_PARAMETER, "%s", e->text);
 	return EFI_SUCCESS;
 }
 
 static EFI_STATUS configure(const EFI_LOADED_IMAGE *image, struct files *f)
 {
-	static char text[2 * HANDOFF_CMDLINE];
 	struct config_error e;
 	EFI_STATUS st;
 
 	config_init(&config);
-	if (options_text(image, text, sizeof text) && config_options(&config, text, &e)) {
+	if (options_text(image, options, sizeof options) && config_options(&config, options, &e)) {
 		console_init(config.console_port, config.console_baud); /* if it got that far */
 		return fail(EFI_INVALID_PARAMETER, "%s", e.text);
 	}
@@ -121,6 +120,12 @@ static void fill_config(struct handoff *h)
 	h->syslog_ip = config.syslog_ip;
 	h->syslog_port = config.syslog_port;
 	h->nic_settle = config.nic_settle;
+	h->experiment = config.experiment;
+	h->node = config.node;
+	h->ptp = config.ptp;
+	h->control_port = config.control_port;
+	h->control_key_size = config.control_key_size;
+	memcpy(h->control_key, config.control_key, sizeof h->control_key);
 	memcpy(h->append, config.append, sizeof h->append);
 	memcpy(h->options, config.options, sizeof h->options);
 }
@@ -193,6 +198,16 @@ static EFI_STATUS prepare(struct departure *d, const struct placement *p, uint64
 	return EFI_SUCCESS;
 }
 
+/* What holds the control key, and becomes the guest's memory. */
+static void forget(const EFI_LOADED_IMAGE *image)
+{
+	config_wipe(&config, sizeof config);
+	config_wipe(options, sizeof options);
+	config_wipe(config_text, sizeof config_text);
+	if (image->LoadOptions)
+		config_wipe(image->LoadOptions, image->LoadOptionsSize);
+}
+
 static EFI_STATUS load(const EFI_LOADED_IMAGE *image, struct files *f, struct departure *d,
 		       uint64_t tsc_entry)
 {
@@ -205,6 +220,8 @@ static EFI_STATUS load(const EFI_LOADED_IMAGE *image, struct files *f, struct de
 		st = place_all(&p, &config, f);
 	if (!EFI_ERROR(st))
 		st = prepare(d, &p, tsc_entry);
+	if (!EFI_ERROR(st))
+		forget(image);
 	return st;
 }
 

@@ -4,11 +4,11 @@
 #include <string.h>
 #include "hv/console.h"
 
-static bool running;
+static bool failed;
 
-bool command_running(void)
+void command_has_failed(void)
 {
-	return running;
+	failed = true;
 }
 
 static int split(char *line, char **argv, int max)
@@ -39,6 +39,7 @@ const struct command *command_find(const char *name)
 
 static void fail(bool json, const char *what, const char *name)
 {
+	failed = true;
 	if (json)
 		out("{\"version\":%d,\"error\":\"%s\"}\n", COMMAND_JSON_VERSION, what);
 	else
@@ -61,6 +62,7 @@ static int take_json(int argc, char **argv, bool *json)
 
 static void usage(const struct command *c, bool json)
 {
+	failed = true;
 	if (json)
 		out("{\"version\":%d,\"error\":\"usage: %s%s%s [--json]\"}\n", COMMAND_JSON_VERSION,
 		    c->name, *c->args ? " " : "", c->args);
@@ -69,29 +71,29 @@ static void usage(const struct command *c, bool json)
 		    c->what);
 }
 
-void command_run(char *line)
+bool command_run(char *line)
 {
 	char *argv[COMMAND_ARGS_MAX];
 	const struct command *c;
 	bool json = strstr(line, " --json");
 	int argc = split(line, argv, COMMAND_ARGS_MAX);
 
+	failed = false;
 	if (argc == 0)
-		return;
+		return true;
 	if (argc < 0) {
 		fail(json, "too many words: no command takes that many; see help", argv[0]);
-		return;
+		return false;
 	}
 	argc = take_json(argc, argv, &json);
 	c = argc ? command_find(argv[0]) : NULL;
 	if (!c) {
 		fail(json, "unknown command; help lists them", argc ? argv[0] : "--json");
-		return;
+		return false;
 	}
-	running = true;
 	if (c->run(argc - 1, argv + 1, json) < 0)
 		usage(c, json);
-	running = false;
+	return !failed;
 }
 
 const char *command_complete(const char *line, size_t len)

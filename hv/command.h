@@ -20,8 +20,9 @@ struct command {
 	int (*run)(int argc, char **argv, bool json);
 };
 
-void command_run(char *line); /* splits it in place */
-bool command_running(void);
+/* Splits it in place; false: it was wrong, or could not be carried out. */
+bool command_run(char *line);
+void command_has_failed(void);			      /* the one that runs */
 const struct command *command_find(const char *name); /* NULL: there is none */
 const char *command_complete(const char *line, size_t len);
 extern const struct command commands[];

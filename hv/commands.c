@@ -49,6 +49,7 @@ int command_failed(bool json, const char *why, ...)
 	char text[WHY_MAX];
 	va_list ap;
 
+	command_has_failed();
 	va_start(ap, why);
 	fmt_v(text, sizeof(text), why, ap);
 	va_end(ap);
@@ -95,6 +96,7 @@ static void roundtrip_failed(const struct roundtrip_result *r, int err, bool jso
 			   : err == -ENOMEM ? "not enough memory"
 					    : "a CPU did not park (see log)";
 
+	command_has_failed();
 	if (json)
 		out(HEAD "\"ok\":false,\"error\":\"%s\",\"section\":\"%s\"}\n", what, r->section);
 	else
@@ -149,13 +151,13 @@ static int node_command(int argc, bool json, enum node_action a, const char *why
 static int cmd_reboot(int argc, char **argv, bool json)
 {
 	(void)argv;
-	return node_command(argc, json, NODE_RESET, "asked for on the console");
+	return node_command(argc, json, NODE_RESET, "asked for by a command");
 }
 
 static int cmd_poweroff(int argc, char **argv, bool json)
 {
 	(void)argv;
-	return node_command(argc, json, NODE_POWEROFF, "asked for on the console");
+	return node_command(argc, json, NODE_POWEROFF, "asked for by a command");
 }
 
 static int cmd_version(int argc, char **argv, bool json)
@@ -206,7 +208,7 @@ static int cmd_help(int argc, char **argv, bool json)
 const struct command commands[] = {
 	{"help", "[COMMAND]", "what the commands are", cmd_help},
 	{"status", "", "the node, its guest and its CPUs", cmd_status},
-	{"time", "", "the virtual clock and the TSC", cmd_time},
+	{"time", "", "the virtual clock, the TSC and shared time", cmd_time},
 	{"freeze", "[--at T|[--on EXIT] [--in D]] [--for D] [--every P [--count N]] | --cancel",
 	 "stop the guest's CPUs, clock and devices as one", cmd_freeze},
 	{"thaw", "[--at T|--in D]", "let a frozen guest go on", cmd_thaw},

@@ -15,6 +15,12 @@ void out_json_string(const char *s);
 /* The command could not be carried out: a line, or an object with the member `error`. Returns 0. */
 __attribute__((format(printf, 2, 3))) int command_failed(bool json, const char *why, ...);
 
+/* Members, with a comma before; lines (hv/commands_experiment.c). */
+void experiment_json(void);
+void experiment_text(void);
+void shared_time_json(void);
+void shared_time_text(void);
+
 int cmd_status(int argc, char **argv, bool json);
 int cmd_time(int argc, char **argv, bool json);
 int cmd_freeze(int argc, char **argv, bool json);

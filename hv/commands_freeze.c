@@ -8,6 +8,7 @@
 #include "hv/commands.h"
 #include "hv/console.h"
 #include "hv/duration.h"
+#include "hv/experiment.h"
 #include "hv/freeze.h"
 #include "hv/stats.h"
 #include "hv/vcpu.h"
@@ -196,6 +197,8 @@ int cmd_freeze(int argc, char **argv, bool json)
 
 	if (err)
 		return err < 0 ? err : 0;
+	if (experiment_owns_plan())
+		return command_failed(json, "the experiment has a freeze of its own: see status");
 	if (has(&o, CANCEL)) {
 		if (argc > 1)
 			return -EINVAL;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "hv/commands.h"
 #include "hv/console.h"
+#include "net/control.h"
 #include "net/ctlnet.h"
 #include "net/netdev.h"
 #include "net/stack.h"
@@ -27,6 +28,16 @@ static void member(const char *name, const char *value)
 static unsigned prefix(const struct stack_status *s)
 {
 	return s->ip ? stack_prefix(s->mask) : 0;
+}
+
+static void json_control(void)
+{
+	struct control_counts c;
+
+	control_counts(&c);
+	out(",\"control_port\":%u,\"clients\":%u,\"accepted\":%llu,\"turned_away\":%llu,"
+	    "\"refused\":%llu",
+	    control_port(), c.open, (ull)c.accepted, (ull)c.turned_away, (ull)c.failed);
 }
 
 static void json_counts(const struct netdev_counts *c)
@@ -56,12 +67,14 @@ static void show_json(const struct netdev *d, const struct stack_status *s)
 	out(",\"dhcp\":%s,\"lease\":\"%s\",\"lease_s\":%u", s->dhcp ? "true" : "false",
 	    leases[s->lease], (unsigned)s->seconds);
 	member("server", text(s->server, a));
+	json_control();
 	json_counts(&d->counts);
 }
 
 static void show_text(const struct netdev *d, const struct stack_status *s)
 {
 	const struct netdev_counts *c = &d->counts;
+	struct control_counts control;
 	char a[STACK_IP_TEXT];
 
 	out("card        %s at %02x:%02x.%x, %02x:%02x:%02x:%02x:%02x:%02x, interrupts: %s\n",
@@ -86,6 +99,14 @@ static void show_text(const struct netdev *d, const struct stack_status *s)
 	out("sent        %llu frames, %llu bytes; %llu dropped\n", (ull)c->tx_frames,
 	    (ull)c->tx_bytes, (ull)c->tx_dropped);
 	out("card        %llu interrupts, %llu resets\n", (ull)c->interrupts, (ull)c->resets);
+	control_counts(&control);
+	if (control_port())
+		out("control     port %u, %u clients; %llu accepted, %llu turned away, %llu "
+		    "refused\n",
+		    control_port(), control.open, (ull)control.accepted, (ull)control.turned_away,
+		    (ull)control.failed);
+	else
+		out("control     no server: there is no control_key=\n");
 }
 
 int cmd_net(int argc, char **argv, bool json)

@@ -135,6 +135,7 @@ static void status_json(void)
 	out(",\"options\":");
 	out_json_string(handoff->options);
 	armed_json();
+	experiment_json();
 	console_json();
 	out(",\"cpus\":[");
 	for (unsigned i = 0; i < vcpu_count(); i++) {
@@ -184,6 +185,7 @@ static void status_text(void)
 		out(": %s", node_guest_ended());
 	out("\n");
 	armed_text();
+	experiment_text();
 	out("uptime      %llu.%03llu s of virtual time\n", (ull)(ms / 1000), (ull)(ms % 1000));
 	out("back end    %s, %u CPUs, TSC %llu.%03llu MHz (%s)\n", vcpu_ops->name, vcpu_count(),
 	    (ull)(tsc_hz() / 1000000), (ull)(tsc_hz() / 1000 % 1000), tsc_source());
@@ -226,12 +228,15 @@ int cmd_time(int argc, char **argv, bool json)
 		    node_clock.running ? "true" : "false", (ull)tsc_hz(), tsc_source());
 		for (unsigned i = 0; i < vcpu_count(); i++)
 			out("%s%lld", i ? "," : "", (long long)vcpu_get(i)->cpu->tsc_skew);
-		out("]}\n");
+		out("]");
+		shared_time_json();
+		out("}\n");
 		return 0;
 	}
 	out("host clock    %llu ns\n", (ull)host_ticks_to_ns(node_host_ticks()));
 	out("virtual time  %llu ns, %llu ticks, %s\n", (ull)node_now().v, (ull)node_ticks(),
 	    node_clock.running ? "running" : "standing");
+	shared_time_text();
 	out("TSC           %llu Hz (%s)\n", (ull)tsc_hz(), tsc_source());
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		out("cpu %-3u       skew %lld ticks\n", i, (long long)vcpu_get(i)->cpu->tsc_skew);

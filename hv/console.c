@@ -4,17 +4,20 @@
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/spinlock.h"
 #include "hv/command.h"
+#include "hv/execute.h"
 #include "hv/fmt.h"
 #include "hv/freeze.h"
 #include "hv/lineedit.h"
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
+#include "net/control.h"
 #include "storage/fiber.h"
 
 #define RX_SIZE	   16384 /* powers of two */
 #define INPUT_SIZE 131072
 #define HELD_SIZE  65536
+#define TAP_SIZE   16384
 #define OUT_MAX	   512
 #define LOG_MAX	   272 /* a line of hv/log.c and what is put around it */
 #define UART_GUEST 64  /* of the guest's output in the UART's ring: the prompt answers promptly */
@@ -38,18 +41,17 @@ static struct spinlock held_lock;
 static uint64_t held_lost, held_reported; /* held_lock */
 static bool guest_waits;		  /* the guest's UART has something for `held`; held_lock */
 static uint32_t mode = BOOT;		  /* enum mode, atomic; changed by the boot CPU only */
-static bool want_tx_room;		  /* atomic mark for the boot CPU's loop */
-static bool want_redraw;		  /* the same */
+static uint8_t tap_buf[TAP_SIZE];
+static struct ring tap = {tap_buf, TAP_SIZE, 0, 0}; /* held_lock, like these */
+static bool tapped;
+static uint64_t tap_lost;
+static bool want_tx_room; /* atomic mark for the boot CPU's loop */
+static bool want_redraw;  /* the same */
 static struct lineedit editor;
 
-/* A command runs in a fiber, a slice at a time: the guest's CPU is not its own. Boot CPU only. */
-#define COMMAND_STACK 32768
-#define SLICE_US      20
-#define PAUSE_US      1000 /* the guest's, from slice to slice; while frozen as short as a slice */
-static struct fiber_sched *command_fiber;
+/* The prompt's command; boot CPU only. */
+static struct execution execution;
 static bool command_busy;
-static uint64_t slice_end;		 /* host tick */
-static uint64_t next_slice = HOST_NEVER; /* the same */
 
 static uint32_t ring_used(const struct ring *r)
 {
@@ -98,22 +100,41 @@ static void write_all(const char *s, size_t n)
 
 		s += done;
 		n -= done;
-		if (n && fiber_self())
+		if (n && execute_current())
 			fiber_yield();
 		else if (n && current() != BOOT)
 			irq_window();
 	}
 }
 
-void command_pause(void)
+/* Of a command from elsewhere: its lines end with \n only. */
+static void write_execution(struct execution *e, const char *s, size_t n)
 {
-	if (fiber_self() && node_host_ticks() >= slice_end)
-		fiber_yield();
+	while (n) {
+		size_t done = e->write(e, s, n);
+
+		s += done;
+		n -= done;
+		if (n)
+			fiber_yield();
+	}
+}
+
+static void write_lines(const char *p, size_t n)
+{
+	const char *end = p + n;
+
+	for (const char *nl; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL; p = nl + 1) {
+		write_all(p, (size_t)(nl - p));
+		write_all("\r\n", 2);
+	}
+	write_all(p, (size_t)(end - p));
 }
 
 void out(const char *f, ...)
 {
-	char buf[OUT_MAX], *p = buf;
+	struct execution *e = execute_current();
+	char buf[OUT_MAX];
 	va_list ap;
 	int n;
 
@@ -122,12 +143,11 @@ void out(const char *f, ...)
 	va_end(ap);
 	if (n >= (int)sizeof(buf))
 		n = sizeof(buf) - 1;
-	for (char *nl; (nl = memchr(p, '\n', (size_t)(buf + n - p))) != NULL; p = nl + 1) {
-		write_all(p, (size_t)(nl - p));
-		write_all("\r\n", 2);
-	}
-	write_all(p, (size_t)(buf + n - p));
-	command_pause();
+	if (e && e->write)
+		write_execution(e, buf, (size_t)n);
+	else
+		write_lines(buf, (size_t)n);
+	execute_pause();
 }
 
 /* One write, so that lines of several CPUs don't mix. */
@@ -141,7 +161,7 @@ void console_log(const char *line, bool always)
 		return;
 	n = fmt(text, sizeof(text), "%sstasis: %s\r\n", m == BOOT ? "" : "\r\n", line);
 	uart_write(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1);
-	if (m != PROMPT || command_running()) /* the prompt follows anyway */
+	if (m != PROMPT || command_busy) /* the prompt follows anyway */
 		return;
 	set_mark(&want_redraw, true);
 	ask_loop();
@@ -177,10 +197,25 @@ static void line_low(void)
 	spin_unlock(&held_lock);
 }
 
+/* True: somebody has to be told. held_lock. */
+static bool tap_put(uint8_t c)
+{
+	bool was_empty = tap.head == tap.tail;
+
+	if (!tapped)
+		return false;
+	if (ring_used(&tap) == tap.size) {
+		tap.tail++;
+		tap_lost++;
+	}
+	(void)ring_put(&tap, c);
+	return was_empty;
+}
+
 /* platform_lock held. While the prompt is open, the guest doesn't wait for it: the oldest goes. */
 bool console_guest_putc(uint8_t c)
 {
-	bool done;
+	bool done, news;
 
 	spin_lock(&held_lock);
 	done = ring_put(&held, c);
@@ -190,9 +225,33 @@ bool console_guest_putc(uint8_t c)
 		done = ring_put(&held, c);
 	}
 	guest_waits |= !done;
+	news = done && tap_put(c);
 	pump();
 	spin_unlock(&held_lock);
+	if (news)
+		ask_loop();
 	return done;
+}
+
+void console_tap(bool on)
+{
+	spin_lock(&held_lock);
+	tapped = on;
+	tap.tail = tap.head;
+	tap_lost = 0;
+	spin_unlock(&held_lock);
+}
+
+size_t console_tapped(char *buf, size_t n, uint64_t *lost)
+{
+	size_t i = 0;
+
+	spin_lock(&held_lock);
+	while (i < n && tap.head != tap.tail)
+		buf[i++] = (char)tap.buf[tap.tail++ & (tap.size - 1)];
+	*lost = tap_lost;
+	spin_unlock(&held_lock);
+	return i;
 }
 
 static void report_held_lost(void)
@@ -234,41 +293,28 @@ static void enter_prompt(void)
 	lineedit_start(&editor);
 }
 
-static uint64_t ticks(uint64_t us)
+static void command_done(struct execution *e, bool ok)
 {
-	return tsc_hz() / 1000000 * us;
-}
-
-static void command(void *line)
-{
-	command_run(line);
+	(void)e;
+	(void)ok;
 	command_busy = false;
-}
-
-static void run_slice(void)
-{
-	slice_end = node_host_ticks() + ticks(SLICE_US);
-	fiber_run(command_fiber, 1);
-	if (command_busy) {
-		next_slice = node_host_ticks() +
-			     ticks(freeze_state() == NODE_RUNNING ? PAUSE_US : SLICE_US);
-		return;
-	}
-	next_slice = HOST_NEVER;
 	lineedit_start(&editor);
 }
 
 uint64_t console_due(void)
 {
-	return next_slice;
+	return execute_due();
 }
 
 static void prompt_byte(uint8_t c)
 {
-	if (!lineedit_feed(&editor, c) || fiber_start(command_fiber, command, editor.line) != 0)
+	if (!lineedit_feed(&editor, c))
 		return;
 	command_busy = true;
-	run_slice();
+	execution.line = editor.line;
+	execution.done = command_done;
+	execute_submit(&execution);
+	execute_slice();
 }
 
 /* --- what is typed --- */
@@ -295,6 +341,13 @@ static void keep_for_guest(uint8_t c)
 		log_error("console: the guest does not take its input, which is dropped now");
 	if (ring_used(&input) > input.size / 2)
 		uart_sender_waits(true);
+}
+
+void console_type(const char *s, size_t n)
+{
+	while (n--)
+		keep_for_guest((uint8_t)*s++);
+	ask_loop();
 }
 
 static void take_input(void)
@@ -338,8 +391,10 @@ bool console_waiting(void)
 
 void console_poll(void)
 {
-	if (node_host_ticks() >= next_slice)
-		run_slice();
+	if (node_host_ticks() >= execute_due())
+		execute_slice();
+	if (tap.head != tap.tail)
+		control_kick();
 	if (rx.head != rx.tail && !command_busy)
 		take_input();
 	if (input.head != input.tail)
@@ -371,7 +426,7 @@ void console_init(void)
 	editor.prompt = "stasis> ";
 	editor.emit = write_all;
 	editor.complete = command_complete;
-	command_fiber = fiber_sched_create_from(heap_alloc, 1, COMMAND_STACK);
+	execute_init();
 	uart_irq_enable(rx_byte, line_low);
 }
 

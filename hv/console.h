@@ -10,8 +10,8 @@
  * half full, the sender is asked to wait by RTS; when it is full, more is dropped and counted, for
  * Ctrl-] must always get through.
  *
- * A command runs in slices of 20 us and the time of one more out(), with 1 ms for the guest in
- * between; what is typed meanwhile waits.
+ * A command's output goes where it was given (hv/execute.h). What is typed at the prompt while one
+ * runs that was given there waits.
  *
  * Context: console_poll, out and console_flush on the boot CPU's loop; console_log from any CPU;
  * guest calls (hv/platform.h) with platform_lock held.
@@ -37,8 +37,11 @@ struct console_counts {
 	uint64_t overruns;		      /* of the physical port */
 };
 void console_counts(struct console_counts *c);
+/* A second listener to the guest's output, and a second keyboard: boot CPU's loop. What it does not
+ * fetch soon enough is dropped, the oldest first. */
+void console_tap(bool on);
+size_t console_tapped(char *buf, size_t n, uint64_t *lost); /* bytes; lost: in all since `on` */
+void console_type(const char *s, size_t n);
 /* A command's output, at whose end it may let the guest go on; waits for room on the line (boot
  * CPU, bounded by the port's speed). No lock held. */
 __attribute__((format(printf, 1, 2))) void out(const char *f, ...);
-/* In a command's long work: lets the guest go on if the slice is over. No lock held. */
-void command_pause(void);

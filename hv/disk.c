@@ -6,6 +6,7 @@
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
 #include "hv/disk_open.h"
+#include "hv/execute.h"
 #include "hv/drives.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
@@ -333,7 +334,7 @@ int disk_do(int (*fn)(struct store *s, void *arg), void *arg)
 		return -EAGAIN;
 	while (!j.done) {
 		(void)step_alone();
-		command_pause();
+		execute_pause();
 	}
 	return j.result;
 }
@@ -347,7 +348,7 @@ int disk_exchange(int (*fn)(struct store *s, void *arg), void *arg)
 	exchanging = true;
 	while (working || left_behind) { /* of a driver that is gone */
 		(void)step_alone();
-		command_pause();
+		execute_pause();
 	}
 	err = disk_do(fn, arg);
 	exchanging = false;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
+#include "hv/experiment.h"
 #include "hv/log.h"
 #include "hv/pass.h"
 #include "hv/stats.h"
@@ -220,6 +221,7 @@ static void give_up(void)
 	log_error("freeze: %u of %u CPUs did not park; the node runs on", vcpu_count() - 1 - parked,
 		  vcpu_count());
 	freeze_cancel();
+	experiment_failed();
 	while (!wait_until(&parked, 0))
 		log_error("freeze: a CPU is still parked");
 	last_seen = 0;
@@ -252,6 +254,7 @@ static int stop_node(struct vcpu *v)
 	__atomic_store_n(&start, 0, __ATOMIC_RELEASE);
 	set_state(NODE_FROZEN);
 	r->latency = node_host_ticks() - at;
+	experiment_frozen(as_planned(), r->late);
 	return 0;
 }
 
@@ -280,6 +283,7 @@ static void start_node(struct vcpu *v)
 		at = wake;
 	r->thaw_late = at - wake;
 	r->frozen = at - (r->at + r->late);
+	experiment_thawed(r->frozen, r->thaw_late);
 	vclock_start(&node_clock, at);
 	__atomic_store_n(&start, at, __ATOMIC_RELEASE);
 	wait_for_start(v);
@@ -308,10 +312,13 @@ static void wait_frozen(struct vcpu *v)
 			start_node(v);
 		} else if (rdtsc() >= pass_due()) {
 			pass_work();
+		} else if (rdtsc() >= experiment_due()) {
+			experiment_work();
 		} else if (rdtsc() >= ctlnet_due()) {
 			ctlnet_work(false);
 		} else if (!vcpu_serve_boot_cpu(v)) {
-			uint64_t due = nearest(console_due(), nearest(ctlnet_due(), pass_due()));
+			uint64_t due = nearest(nearest(pass_due(), experiment_due()),
+					       nearest(console_due(), ctlnet_due()));
 
 			lapic_timer_arm(nearest(wake_up_at(), due));
 			halt_once();

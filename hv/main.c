@@ -7,12 +7,14 @@
 #include "hv/console.h"
 #include "hv/cpuid.h"
 #include "hv/disk_open.h"
+#include "hv/experiment.h"
 #include "hv/guest.h"
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/msr.h"
 #include "hv/pass.h"
 #include "hv/platform.h"
+#include "hv/remote.h"
 #include "hv/rtc.h"
 #include "hv/stats.h"
 #include "hv/unit.h"
@@ -126,7 +128,8 @@ static void build_board(void)
 	vuart_init(COM1_PORT, COM1_IRQ);
 	ports_init();
 	pci_root_init(&map);
-	ctlnet_init(handoff); /* the disk may lie on the other side of it */
+	ctlnet_init(handoff, &remote_handler); /* the disk may lie on the other side of it */
+	experiment_init(handoff);
 	disk_init(handoff);
 	pass_nics(handoff);
 }

@@ -7,6 +7,7 @@
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
 #include "hv/disk.h"
+#include "hv/experiment.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
 #include "hv/msr.h"
@@ -218,6 +219,12 @@ static bool idle(struct vcpu *v, uint64_t deadline)
 	return true;
 }
 
+static void experiment_job(bool guest_runs)
+{
+	(void)guest_runs;
+	experiment_work();
+}
+
 /* Boot CPU: slices for the disk and the control network if it is time; the deadline, or the next
  * slice's. */
 static uint64_t serve_background(const struct vcpu *v, uint64_t now, uint64_t deadline)
@@ -225,7 +232,8 @@ static uint64_t serve_background(const struct vcpu *v, uint64_t now, uint64_t de
 	static const struct {
 		uint64_t (*due)(void);
 		void (*work)(bool guest_runs);
-	} jobs[] = {{disk_due, disk_work}, {ctlnet_due, ctlnet_work}};
+	} jobs[] = {
+		{disk_due, disk_work}, {ctlnet_due, ctlnet_work}, {experiment_due, experiment_job}};
 
 	for (unsigned i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
 		uint64_t due = jobs[i].due();

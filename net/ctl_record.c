@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define VERSION_END 1000000 /* no version is that high */
+
 void ctl_reader_init(struct ctl_reader *r, uint8_t *buf, uint32_t payload_max)
 {
 	*r = (struct ctl_reader){.buf = buf, .payload_max = payload_max};
@@ -74,4 +76,29 @@ void ctl_header(uint8_t header[CTL_HEADER], enum ctl_type type, uint16_t channel
 	header[5] = 0;
 	header[6] = (uint8_t)channel;
 	header[7] = (uint8_t)(channel >> 8);
+}
+
+uint32_t ctl_reader_wants(const struct ctl_reader *r)
+{
+	return (r->used < CTL_HEADER ? 0 : length(r->header)) + CTL_HEADER - r->used;
+}
+
+int ctl_hello_version(const char *text)
+{
+	static const char name[] = "\"version\"";
+	const char *p = strstr(text, name);
+	int v = 0;
+
+	if (*text != '{' || !p)
+		return -1;
+	p += sizeof(name) - 1;
+	p += strspn(p, " \t");
+	if (*p++ != ':')
+		return -1;
+	p += strspn(p, " \t");
+	if (*p < '0' || *p > '9')
+		return -1;
+	for (; *p >= '0' && *p <= '9' && v < VERSION_END; p++)
+		v = v * 10 + (*p - '0');
+	return v;
 }

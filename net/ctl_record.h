@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define CTL_VERSION	  1
 #define CTL_HEADER	  8
 #define CTL_TO_NODE_MAX	  1024	/* bytes of payload */
 #define CTL_TO_CLIENT_MAX 65536 /* bytes of payload */
@@ -52,4 +53,10 @@ void ctl_reader_init(struct ctl_reader *r, uint8_t *buf, uint32_t payload_max);
 int ctl_reader_feed(struct ctl_reader *r, const uint8_t *data, size_t size, size_t *taken,
 		    struct ctl_record *rec);
 
+/* How many bytes are wanted before the next step, at most: never beyond the record's end. */
+uint32_t ctl_reader_wants(const struct ctl_reader *r);
+
 void ctl_header(uint8_t header[CTL_HEADER], enum ctl_type type, uint16_t channel, uint32_t size);
+
+/* "version" of a HELLO, a string; -1: there is none. */
+int ctl_hello_version(const char *text);

@@ -2,15 +2,19 @@
 #include "net/ctlnet.h"
 #include "arch/x86_64/arch.h"
 #include "hv/log.h"
+#include "net/control.h"
+#include "net/entropy.h"
 #include "net/netdev.h"
 #include "net/nbd_tcp.h"
 #include "net/nics.h"
+#include "net/ptp_udp.h"
 #include "net/stack.h"
 #include "net/syslog.h"
+#include "net/tls.h"
 #include "timevirt/rate.h"
 
 #define SLICE_US   20
-#define NBD_MS	   100u /* the clock of its time-outs */
+#define TICK_MS	   100u /* the clock of NBD's and the control server's time-outs */
 #define LAST_LINES 50u
 #define LAST_US	   1000u /* for those to leave: 80 full frames at 1 Gbit/s */
 #define CHECK_MS   1000u /* the card's link and health */
@@ -40,6 +44,16 @@ const struct netdev *ctlnet_card(void)
 	return card;
 }
 
+uint64_t ctlnet_ms(void)
+{
+	return rate_cycles_to_ns(rdtsc(), tsc_hz()) / 1000000;
+}
+
+void ctlnet_kick(void)
+{
+	__atomic_store_n(&due, 0, __ATOMIC_RELEASE);
+}
+
 uint64_t ctlnet_due(void)
 {
 	return __atomic_load_n(&due, __ATOMIC_ACQUIRE);
@@ -47,6 +61,8 @@ uint64_t ctlnet_due(void)
 
 static void run_timers(uint64_t now)
 {
+	uint64_t now_ms = rate_cycles_to_ns(now, tsc_hz()) / 1000000;
+	bool ticks;
 	uint32_t ms;
 
 	if (now >= check_due) {
@@ -55,15 +71,19 @@ static void run_timers(uint64_t now)
 	}
 	ms = stack_timers();
 	ms = ms < CHECK_MS ? ms : CHECK_MS;
-	if (nbd_tcp_tick(rate_cycles_to_ns(now, tsc_hz()) / 1000000) && ms > NBD_MS)
-		ms = NBD_MS;
+	ticks = nbd_tcp_tick(now_ms);
+	ticks |= control_tick();
+	if (ticks && ms > TICK_MS)
+		ms = TICK_MS;
 	timers_due = now + us(ms * 1000ull);
 }
 
 /* Some work; false: there is none left. */
 static bool step(void)
 {
-	if (card->ops->poll(card) || syslog_step())
+	bool frame = card->ops->poll(card), served = control_step(), timed = ptp_udp_step();
+
+	if (frame || served || timed || syslog_step())
 		return true;
 	if (!silent)
 		return false;
@@ -81,7 +101,8 @@ static uint64_t next_look(uint64_t now)
 {
 	uint64_t poll = now + us(polled() ? POLL_US : POLL_MS * 1000ull);
 
-	return poll < timers_due ? poll : timers_due;
+	poll = poll < timers_due ? poll : timers_due;
+	return poll < ptp_udp_due() ? poll : ptp_udp_due();
 }
 
 void ctlnet_poll(void)
@@ -127,7 +148,7 @@ void ctlnet_stop(void)
 	card->ops->stop(card);
 }
 
-void ctlnet_init(const struct handoff *h)
+void ctlnet_init(const struct handoff *h, const struct control_handler *handler)
 {
 	struct stack_config c = {.ip = h->ip, .prefix = h->ip_prefix, .gateway = h->gateway};
 	struct netdev *d = nics_control(h);
@@ -150,5 +171,11 @@ void ctlnet_init(const struct handoff *h)
 	stack_init(d, &c);
 	if (h->syslog_ip)
 		syslog_init(h->syslog_ip, (uint16_t)h->syslog_port);
+	ptp_udp_init(h, d->mac);
+	tls_memory_init();
+	if (entropy_init(d->mac) != 0)
+		log_error("net: no random numbers: the control server stays off");
+	else
+		control_start(h, handler);
 	__atomic_store_n(&due, 0, __ATOMIC_RELEASE);
 }

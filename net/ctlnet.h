@@ -13,11 +13,16 @@
 struct handoff;
 struct netdev;
 
-void ctlnet_init(const struct handoff *h); /* boot: nothing if no card has the role */
-const struct netdev *ctlnet_card(void);	   /* NULL: there is none */
+struct control_handler;
+
+/* Boot: nothing if no card has the role. `handler`: of the control server (net/control.h). */
+void ctlnet_init(const struct handoff *h, const struct control_handler *handler);
+const struct netdev *ctlnet_card(void); /* NULL: there is none */
 /* Tick of the boot CPU's TSC at which ctlnet_work is due; UINT64_MAX: never. */
 uint64_t ctlnet_due(void);
 void ctlnet_work(bool guest_runs);
 /* The end, before a reset: the log's last lines leave, and the card is quiet for good. */
 void ctlnet_stop(void);
+uint64_t ctlnet_ms(void); /* its clock */
+void ctlnet_kick(void); /* there is something to do; any CPU, but the boot CPU must come to look */
 void ctlnet_poll(void); /* a step of it, in the time of whoever waits for an answer */

@@ -19,6 +19,9 @@
 static struct netif netif;
 static struct netdev *card;
 static uint64_t random_state;
+static uint64_t rx_tsc;
+static struct netdev_stamp tx_stamp;
+static bool tx_stamped;
 
 /* --- what lwIP asks of us --- */
 
@@ -53,7 +56,7 @@ static err_t output(struct netif *n, struct pbuf *p)
 		return ERR_BUF;
 	(void)pbuf_copy_partial(p, frame, p->tot_len, 0);
 	/* lost like on the wire if it can't be sent: TCP and DHCP try again */
-	(void)card->ops->send(n->state, frame, p->tot_len, NULL);
+	tx_stamped = card->ops->send(n->state, frame, p->tot_len, &tx_stamp) == 0;
 	return ERR_OK;
 }
 
@@ -61,7 +64,7 @@ void stack_input(struct netdev *d, const void *frame, size_t n, uint64_t tsc)
 {
 	struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)n, PBUF_POOL);
 
-	(void)tsc;
+	rx_tsc = tsc;
 	if (!p) {
 		d->counts.rx_dropped++;
 		return;
@@ -69,6 +72,22 @@ void stack_input(struct netdev *d, const void *frame, size_t n, uint64_t tsc)
 	(void)pbuf_take(p, frame, (u16_t)n);
 	if (netif.input(p, &netif) != ERR_OK)
 		(void)pbuf_free(p);
+}
+
+uint64_t stack_rx_tsc(void)
+{
+	return rx_tsc;
+}
+
+void stack_forget_tx(void)
+{
+	tx_stamped = false;
+}
+
+bool stack_tx_stamp(struct netdev_stamp *s)
+{
+	*s = tx_stamp;
+	return tx_stamped;
 }
 
 static err_t netif_setup(struct netif *n)

@@ -22,6 +22,12 @@ struct stack_config {
 void stack_init(struct netdev *d, const struct stack_config *c);
 /* A frame from the card: copied. */
 void stack_input(struct netdev *d, const void *frame, size_t n, uint64_t tsc);
+/* The stamp of the frame that is being taken (inside lwIP's callbacks), and of the latest that was
+ * sent since stack_forget_tx; false: none was. */
+struct netdev_stamp;
+uint64_t stack_rx_tsc(void);
+void stack_forget_tx(void);
+bool stack_tx_stamp(struct netdev_stamp *s);
 /* What is due by the clock, and a change of the link; returns the milliseconds until it has to be
  * called again. */
 uint32_t stack_timers(void);

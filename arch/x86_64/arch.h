@@ -128,6 +128,10 @@ void tsc_delay_us(uint64_t us);
 void tsc_sync_bsp(unsigned cpu); /* BSP side of the measurement with AP `cpu`; stores its skew */
 void tsc_sync_ap(void);		 /* AP side */
 
+/* RDSEED, or RDRAND; false: this processor has neither, or they give nothing (random.c). Any CPU.
+ */
+bool cpu_random(uint64_t *v);
+
 /* --- physical PCI configuration space, mechanism #1 (pci.c); any CPU --- */
 /* 0xffffffff where there is no function */
 uint32_t host_pci_read32(uint8_t bus, uint8_t dev, uint8_t fn, uint8_t offset);

@@ -41,6 +41,7 @@ EXAMPLES = [
     ("version", "version"),
     ("reboot", "poweroff"),
 ]
+EXPERIMENT = ["control_key=" + "5a" * 32, "experiment=1", "node=0", "ptp=master"]
 AS_TEXT = ("help", "help status", "status", "time", "exits", "trace dump", "selftest roundtrip", "freezes", "disk status", "disk tree", "net status", "nic status", "log", "version")
 
 
@@ -76,7 +77,7 @@ def documented(log):
     """docs/commands.md says of every command what its JSON has, no less and no more."""
     rows = {commands[0].partition(" [")[0]: (commands, members) for commands, members in contract.table()}
     seen = {row: set() for row in rows}
-    with golden(1) as image, Node(cpus=2, log=log, disk=image.name, control="user", nic="e1000e") as n:
+    with golden(1) as image, Node(cpus=2, log=log, disk=image.name, control="user", nic="e1000e", config=EXPERIMENT) as n:
         n.boot()
         n.send(ESCAPE)
         n.expect(STASIS_PROMPT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""net/ptp_clock.c against linuxptp's ptp4l, each in a network namespace of its own, with software time stamps. No emulator.
+"""net/ptp_clock.c against linuxptp's ptp4l, each in a network namespace of its own, with software time stamps; and a whole node against it.
 
 ptp4l gives out, and measures against, the host's CLOCK_REALTIME, and never sets it (free_running). Ours has a local clock that is wrong on purpose, so that the truth is known."""
 import contextlib
@@ -10,10 +10,14 @@ import re
 import statistics
 import subprocess
 import threading
+import time
 
+import tap
 from cases import case
-from node import Failure, check
+from ctlclient import KEY, Client
+from node import Failure, Node, check
 from paths import BUILD
+from tap import Tap
 
 PTP = os.path.join(BUILD, "test", "ptp")
 LOCK_SECONDS = 30  # from the grandmaster's first message
@@ -178,3 +182,71 @@ def better_master_wins(log):
             drained(others)
             until(ours, lambda r: r["state"] == "slave")
         until(ours, lambda r: r["state"] == "master")
+
+
+def whole(log, wire, *config):
+    return Node(log=log, append="quiet", control=wire.netdev, config=[f"control_key={KEY}", *wire.config, *config])
+
+
+def host_ptp4l(wire, *words):
+    return ["ptp4l", "-i", wire.name, "-S", "-m", "-q", "--free_running", "1", *words]
+
+
+def shared_time(c, condition, what, patience=120):
+    end = time.monotonic() + patience
+    while True:
+        s = c.json("time")["shared"]
+        if condition(s):
+            return s
+        check(time.monotonic() < end, f"{what}: not within {patience} s; {s}")
+
+
+@case(alone=True)
+def node_follows_ptp4l(log):
+    """A whole node, slave of ptp4l on this host: it locks, and its shared time is this host's, within its bound and the time that asking takes."""
+    if tap.skipped(log, "ptp.node_follows_ptp4l"):
+        return
+    with Tap() as wire, whole(log, wire, "ptp=slave") as n, running(host_ptp4l(wire, "--priority1", "10"), log, "ptp4l") as others:
+        drained(others)
+        n.boot()
+        with Client(4789, host=wire.node) as c:
+            s = shared_time(c, lambda s: s["locked"], "locked")
+            check(s["ptp"] == "slave" and s["master"] and s["steps"] >= 1, f"shared time is {s}")
+            outside = 0
+            for _ in range(20):
+                before = time.time_ns()
+                s = c.json("time")["shared"]
+                after = time.time_ns()
+                bound = s["bound_ns"] or 0
+                log.write(f"off by {s['shared_ns'] - before} to {s['shared_ns'] - after} ns; {s}\n")
+                outside += not before - bound <= s["shared_ns"] <= after + bound
+            check(outside <= 1, f"{outside} of 20 readings are beyond the bound")
+            c.run("freeze")
+            s = shared_time(c, lambda s: s["locked"], "locked while the guest is frozen")
+            check(s["ptp"] == "slave", f"while the guest is frozen: {s}")
+            c.run("thaw")
+        n.power_off()
+
+
+@case(alone=True)
+def ptp4l_follows_node(log):
+    """ptp4l on this host takes a node as its master, and gets Sync, Follow_Up and Delay_Resp that make sense."""
+    if tap.skipped(log, "ptp.ptp4l_follows_node"):
+        return
+    rounds = []
+    with Tap() as wire, whole(log, wire, "ptp=master") as n:
+        n.boot()
+        with running(host_ptp4l(wire, "-s"), log, "ptp4l") as others:
+            for line in others:
+                m = re.search(r"master offset\s+(-?\d+) .*path delay\s+(-?\d+)", line)
+                if m:
+                    rounds.append((int(m[1]), int(m[2])))
+                if len(rounds) == 12:
+                    break
+        check(len(rounds) == 12, "ptp4l does not follow")
+        offsets, delays = zip(*rounds[2:])
+        log.write(f"offsets {offsets}, delays {delays}\n")
+        middle = statistics.median(offsets)
+        check(all(0 < d < 20000000 for d in delays), f"the path's delay is {delays}")
+        check(statistics.median(abs(o - middle) for o in offsets) < 5000000, f"the offsets are {offsets}")
+        n.power_off()

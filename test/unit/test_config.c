@@ -220,6 +220,13 @@ static void bad_values_say_what_is_right(void)
 		"i nic_settle=",
 		"i nic_settle=100001",
 		"i nic_settle=1ms",
+		"i control_port=0",
+		"i control_port=65536",
+		"i control_key=00",
+		"i experiment=0",
+		"i node=1000000",
+		"i node=-1",
+		"i ptp=yes",
 		"i on_reset=",
 		"i kernel=",
 		"i nic.00:03.0=x",
@@ -344,6 +351,42 @@ static void keys_of_the_disk_agree(void)
 	CHECK_STR(e.text, "golden= and store= name the same place: change one");
 }
 
+#define KEY "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
+
+static void keys_of_the_experiment_are_taken(void)
+{
+	CHECK(options("i kernel=k control_key=" KEY
+		      " control_port=5000 experiment=18446744073709551615 "
+		      "node=41 ptp=slave") == 0);
+	CHECK_EQ(c.control_key_size, 32);
+	CHECK_EQ(c.control_key[1], 0x11);
+	CHECK_EQ(c.control_key[31], 0xff);
+	CHECK_EQ(c.control_port, 5000);
+	CHECK_EQ(c.experiment, UINT64_MAX);
+	CHECK_EQ(c.node, 41);
+	CHECK_EQ(c.ptp, PTP_MODE_SLAVE);
+	CHECK(options("i kernel=k") == 0);
+	CHECK(!c.control_key_size && c.control_port == 4789 && !c.experiment && !c.node);
+	CHECK_EQ(c.ptp, PTP_MODE_ON);
+}
+
+static void the_control_key_is_never_shown(void)
+{
+	CHECK(options("i kernel=k control_key=" KEY) == 0);
+	CHECK_STR(c.options, "kernel=k control_key=(hidden)");
+	CHECK(options("i control_key=" KEY "0") < 0);
+	CHECK_STR(e.text, "bad control_key=(hidden): use 64 to 128 hex digits, an even number");
+	CHECK(options("i control_key=x" KEY "0") < 0);
+	CHECK(!strstr(e.text, "0011"));
+	CHECK(options("i control_key=" KEY KEY "00") < 0);
+	CHECK(options("i control_key=" KEY " control_key=" KEY) < 0);
+	CHECK(!strstr(e.text, "0011"));
+	CHECK(options("i kernel=k control_key=" KEY) == 0);
+	config_wipe(&c, sizeof c);
+	for (size_t i = 0; i < sizeof c; i++)
+		CHECK(!((const char *)&c)[i]);
+}
+
 static void too_many_nics_are_refused(void)
 {
 	char text[40 * HANDOFF_MAX_NICS] = "i ";
@@ -372,6 +415,8 @@ int main(void)
 	RUN(places_on_disks_are_taken);
 	RUN(places_on_servers_are_taken);
 	RUN(keys_of_the_disk_agree);
+	RUN(keys_of_the_experiment_are_taken);
+	RUN(the_control_key_is_never_shown);
 	RUN(too_many_nics_are_refused);
 	return check_result();
 }

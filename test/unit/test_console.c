@@ -1,4 +1,4 @@
-/* build: hv/console.c hv/lineedit.c storage/fiber.c */
+/* build: hv/console.c hv/execute.c hv/lineedit.c storage/fiber.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The console against a UART and a guest that the test plays. */
 #include <stdarg.h>
@@ -7,11 +7,13 @@
 #include "arch/x86_64/spinlock.h"
 #include "hv/command.h"
 #include "hv/console.h"
+#include "hv/execute.h"
 #include "hv/freeze.h"
 #include "hv/lineedit.h"
 #include "hv/log.h"
 #include "hv/platform.h"
 #include "hv/vcpu.h"
+#include "net/control.h"
 #include "storage/fiber.h"
 #include "test/unit/check.h"
 
@@ -34,7 +36,7 @@ static struct {
 	/* the rest */
 	enum freeze_state state;
 	bool requested;
-	unsigned commands, errors;
+	unsigned commands, errors, kicks;
 	bool running;
 	char command[LINE_SIZE];
 	uint64_t now;
@@ -161,7 +163,7 @@ void vuart_tx_room(void)
 	t.tx_room++;
 }
 
-void command_run(char *line)
+bool command_run(char *line)
 {
 	t.running = true;
 	t.commands++;
@@ -171,11 +173,12 @@ void command_run(char *line)
 		out("line %u\n", i);
 	}
 	t.running = false;
+	return true;
 }
 
-bool command_running(void)
+void control_kick(void)
 {
-	return t.running;
+	t.kicks++;
 }
 
 const char *command_complete(const char *line, size_t len)
@@ -504,6 +507,111 @@ static void a_command_waits_for_the_line(void)
 	type("\x1d");
 }
 
+/* --- commands and a console from elsewhere --- */
+
+static struct {
+	char out[4096];
+	size_t n, room;
+	unsigned done;
+	bool flushed;
+} far;
+
+static size_t far_write(struct execution *e, const char *s, size_t n)
+{
+	(void)e;
+	n = n < far.room ? n : far.room;
+	memcpy(far.out + far.n, s, n);
+	far.n += n;
+	far.room -= n;
+	return n;
+}
+
+static bool far_flush(struct execution *e)
+{
+	(void)e;
+	far.flushed = far.room > 0;
+	return far.flushed;
+}
+
+static void far_done(struct execution *e, bool ok)
+{
+	(void)e;
+	CHECK(ok && far.flushed);
+	far.done++;
+}
+
+static void slices(unsigned n)
+{
+	while (n-- && console_due() != HOST_NEVER) {
+		t.now = console_due();
+		console_poll();
+	}
+}
+
+static void commands_from_elsewhere_take_turns_with_the_prompt(void)
+{
+	char a[] = "first", b[] = "second", c[] = "third";
+	struct execution first = {
+		.line = a, .write = far_write, .flush = far_flush, .done = far_done};
+	struct execution second = first, third = first;
+
+	restart();
+	memset(&far, 0, sizeof(far));
+	second.line = b;
+	third.line = c;
+	t.lines = 3;
+	execute_submit(&first);
+	execute_submit(&second);
+	execute_submit(&third);
+	type("\x1dlocal\r");
+	slices(50);
+	CHECK_STR(t.command, "first"); /* nobody reads: it waits, and so do the others */
+	CHECK(!execute_withdraw(&first) && execute_withdraw(&second) && !execute_withdraw(&second));
+	far.room = 10;
+	slices(50);
+	CHECK_EQ(far.n, 10);
+	CHECK_EQ(far.done, 0);
+	far.room = sizeof(far.out) - far.n;
+	finish_command();
+	CHECK_EQ(far.done, 2);
+	CHECK_STR(far.out, "line 0\nline 1\nline 2\nline 0\nline 1\nline 2\n");
+	CHECK_STR(t.command, "local");
+	CHECK(shown("line 2\r\n\rstasis> "));
+	type("\x1d");
+}
+
+static void a_second_listener_hears_the_guest_and_types(void)
+{
+	static char heard[2 * 16384];
+	uint64_t lost;
+	size_t n;
+
+	restart();
+	console_tap(true);
+	guest_prints("hello", 5);
+	CHECK(t.requested);
+	loop();
+	CHECK_EQ(t.kicks, 1);
+	n = console_tapped(heard, sizeof(heard), &lost);
+	CHECK(n == 5 && memcmp(heard, "hello", 5) == 0 && !lost);
+	for (unsigned i = 0; i < 17; i++)
+		guest_prints(pattern, 1000);
+	n = console_tapped(heard, sizeof(heard), &lost);
+	CHECK_EQ(n, 16384);
+	CHECK_EQ(lost, 17000 - 16384);
+	t.fifo_room = 3;
+	console_type("typed", 5);
+	loop();
+	CHECK_EQ(t.typed_len, 3);
+	t.fifo_room = 16;
+	console_guest_rx_room();
+	loop();
+	CHECK(t.typed_len == 5 && memcmp(t.typed, "typed", 5) == 0);
+	console_tap(false);
+	guest_prints("unheard", 7);
+	CHECK_EQ(console_tapped(heard, sizeof(heard), &lost), 0);
+}
+
 static void the_end_shows_what_is_left(void)
 {
 	restart();
@@ -531,6 +639,8 @@ int main(void)
 	RUN(log_lines_leave_the_guest_alone_unless_they_must);
 	RUN(a_long_command_leaves_the_guest_its_cpu);
 	RUN(a_command_waits_for_the_line);
+	RUN(commands_from_elsewhere_take_turns_with_the_prompt);
+	RUN(a_second_listener_hears_the_guest_and_types);
 	RUN(the_end_shows_what_is_left);
 	return check_result();
 }

@@ -106,8 +106,40 @@ static void longest_record(void)
 	CHECK_EQ(rec.size, MAX);
 }
 
+static void versions_of_a_hello_are_read(void)
+{
+	CHECK_EQ(ctl_hello_version("{\"version\":1,\"client\":\"x\"}"), 1);
+	CHECK_EQ(ctl_hello_version("{\"client\":\"x\",\"version\" : 23}"), 23);
+	CHECK_EQ(ctl_hello_version(""), -1);
+	CHECK_EQ(ctl_hello_version("{\"version\":}"), -1);
+	CHECK_EQ(ctl_hello_version("{\"version\""), -1);
+	CHECK_EQ(ctl_hello_version("[\"version\":1]"), -1);
+	CHECK_EQ(ctl_hello_version("{\"version\":-1}"), -1);
+	CHECK(ctl_hello_version("{\"version\":99999999999999999999}") > 1);
+}
+
+static void no_more_is_wanted_than_the_record_has(void)
+{
+	uint8_t stream[64];
+	size_t size = put(stream, CTL_COMMAND, 7, "status"), at = 0;
+	int got = 0;
+
+	start();
+	while (!got && at < size) {
+		size_t piece = ctl_reader_wants(&r);
+
+		CHECK(piece > 0 && piece <= size - at);
+		got = ctl_reader_feed(&r, stream + at, piece, &taken, &rec);
+		at += taken;
+	}
+	CHECK_EQ(got, 1);
+	CHECK_EQ(at, size);
+}
+
 int main(void)
 {
+	RUN(versions_of_a_hello_are_read);
+	RUN(no_more_is_wanted_than_the_record_has);
 	RUN(header_is_little_endian);
 	RUN(any_cut_gives_the_same_records);
 	RUN(bad_headers_end_the_stream);

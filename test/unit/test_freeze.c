@@ -8,6 +8,7 @@
 #include <time.h>
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
+#include "hv/experiment.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
 #include "hv/pass.h"
@@ -104,6 +105,39 @@ bool vcpu_serve_boot_cpu(struct vcpu *v)
 {
 	(void)v;
 	return false;
+}
+
+/* The events that the experiment is told, one after another. */
+static uint64_t told_frozen, told_thawed, told_failed;
+
+void experiment_frozen(bool as_planned, uint64_t late)
+{
+	(void)as_planned;
+	(void)late;
+	CHECK_EQ(told_frozen, told_thawed);
+	told_frozen++;
+}
+
+void experiment_thawed(uint64_t frozen, uint64_t thaw_late)
+{
+	(void)frozen;
+	(void)thaw_late;
+	told_thawed++;
+	CHECK_EQ(told_frozen, told_thawed);
+}
+
+void experiment_failed(void)
+{
+	told_failed++;
+}
+
+uint64_t experiment_due(void)
+{
+	return HOST_NEVER;
+}
+
+void experiment_work(void)
+{
 }
 
 uint64_t console_due(void)
@@ -376,6 +410,7 @@ static void a_cpu_is_stuck(void)
 	while (__atomic_load_n(&turns, __ATOMIC_ACQUIRE) < seen + 2) /* it has seen that */
 		sched_yield();
 	CHECK_EQ(freeze_now(), -ETIMEDOUT);
+	CHECK_EQ(told_failed, 1);
 	CHECK_EQ(freeze_state(), NODE_RUNNING);
 	CHECK_EQ(freeze_total(), n);
 	__atomic_store_n(&stuck, false, __ATOMIC_RELEASE);

@@ -1,0 +1,78 @@
+/* build: net/tls.c */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A stranger's bytes to the server's TLS: it ends the connection or waits, never opens, and its
+ * memory is all there afterwards. */
+#include <errno.h>
+#include <string.h>
+#include "hv/log.h"
+#include "net/entropy.h"
+#include "net/tls.h"
+#include "test/fuzz/fuzz.h"
+
+#define STEPS 1000
+
+static struct tls server, more[TLS_CONNECTIONS];
+static uint64_t random_state;
+
+void panic(const char *f, ...)
+{
+	(void)f;
+	abort();
+}
+
+int entropy_random(void *unused, unsigned char *out, size_t n)
+{
+	(void)unused;
+	for (size_t i = 0; i < n; i++) {
+		random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+		out[i] = (unsigned char)(random_state >> 56);
+	}
+	return 0;
+}
+
+static size_t server_send(void *s, const void *buf, size_t n)
+{
+	(void)s;
+	(void)buf;
+	return n;
+}
+
+static int server_receive(void *s, void *buf, size_t n)
+{
+	size_t left = (size_t)(fuzz_end - fuzz_in);
+
+	(void)s;
+	if (!left)
+		return -ECONNRESET;
+	n = n < left ? n : left;
+	memcpy(buf, fuzz_in, n);
+	fuzz_in += n;
+	return (int)n;
+}
+
+static const struct tls_stream stream = {.send = server_send, .receive = server_receive};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint8_t key[32] = {1};
+	static bool ready;
+	enum tls_result r = TLS_MORE;
+
+	if (!ready) {
+		tls_memory_init();
+		REQUIRE(tls_setup(key, sizeof(key)) == 0);
+		ready = true;
+	}
+	random_state = 1;
+	fuzz_begin(data, size);
+	REQUIRE(tls_open(&server, &stream, NULL) == 0);
+	for (unsigned i = 0; i < STEPS && r == TLS_MORE; i++)
+		r = tls_handshake(&server);
+	REQUIRE(r == TLS_CLOSED || r == TLS_BROKEN);
+	tls_close(&server, false);
+	for (unsigned i = 0; i < TLS_CONNECTIONS; i++)
+		REQUIRE(tls_open(&more[i], &stream, NULL) == 0);
+	for (unsigned i = 0; i < TLS_CONNECTIONS; i++)
+		tls_close(&more[i], false);
+	return 0;
+}
