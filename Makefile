@@ -54,8 +54,12 @@ $(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(STAMP
 $(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --kexec $(subst kexec,vmlinuz,$*) $@ $(GUEST_BIN)
+# And one with the programs of an experiment on a network.
+$(B)/guest/initrd-network.gz: $(B)/guest/initrd.gz
+	$(SAY) INITRD $@
+	$(Q)test/lib/mkinitrd --network $@ $(GUEST_BIN)
 .PHONY: guest
-guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz)
+guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz initrd-network.gz)
 # A Debian system on a golden image (build/debian); not part of the setup, since it takes minutes.
 .PHONY: debian
 debian: $(STAMP)/debian

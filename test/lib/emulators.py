@@ -13,7 +13,6 @@ import tty
 import gptdisk
 import media
 from media import SetupError
-from options import CONTROL_MAC
 from relay import STATUS_OFF
 
 QEMU = "qemu-system-x86_64"
@@ -130,7 +129,7 @@ class Qemu(Machine):
             self.command += ["-drive", f"if=none,id=esp,format=raw,file={esp}", "-device", "ide-hd,drive=esp,bootindex=0"]
         if options.control:
             kind, _, rest = options.control.partition(",")
-            device = f"{options.control_card},netdev=control,mac={CONTROL_MAC},romfile="
+            device = f"{options.control_card},netdev=control,mac={options.control_mac},romfile="
             self.command += ["-netdev", f"{kind},id=control" + (f",{rest}" if rest else ""), "-device", device]
         for i, (model, netdev, mac) in enumerate(options.nics):
             kind, _, rest = (netdev or "user").partition(",")
@@ -215,7 +214,7 @@ class Bochs(Machine):
             *options.emu_arg,
         ]
         if options.control:
-            lines.append(f"e1000: card=0, enabled=1, mac={CONTROL_MAC}, ethmod={options.control}, script=''")
+            lines.append(f"e1000: card=0, enabled=1, mac={options.control_mac}, ethmod={options.control}, script=''")
         with open(self.path("bochsrc"), "w") as f:
             f.write("\n".join(lines) + "\n")
         with open(self.path("go"), "w") as f:

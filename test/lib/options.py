@@ -7,8 +7,8 @@ from paths import STASIS
 
 QEMU_CPU = "EPYC,-hypervisor,+svm,+npt"
 BOCHS_CPU = "broadwell_ult"
-CONTROL_MAC = "52:54:00:00:00:09"
-NIC_MAC = "52:54:00:00:01:{:02x}"  # of --nic, in the order given
+CONTROL_MAC = "52:54:00:{:02x}:00:09"  # by --index
+NIC_MAC = "52:54:00:{:02x}:01:{:02x}"  # of --nic, in the order given
 
 
 ENDS = """exit status: 0 the guest powered off, 1 the node panicked, 2 wrong options or a missing program, 124 the time ran out,
@@ -41,6 +41,7 @@ def parser():
     p.add_argument("--control-card", default="e1000e", metavar="MODEL", help="QEMU's: e1000e, e1000, virtio-net-pci (default e1000e)")
     p.add_argument("--nic", action="append", default=[], metavar="MODEL[,NETDEV]",
                    help="one more network card, the experiment's: e1000 or e1000e; NETDEV as QEMU's -netdev or Bochs's ethmod has it (default: user, slirp)")
+    p.add_argument("--index", type=int, default=0, metavar="N", help="of this node among several on the same networks: part of its cards' addresses")
     p.add_argument("--append", default="console=ttyS0,115200", metavar="STR", help="the guest's command line")
     p.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a key of Stasis's configuration")
     p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
@@ -78,8 +79,11 @@ def parse(argv):
     for c in o.config:
         if "=" not in c or "\n" in c:
             p.error(f"--config {c!r}: KEY=VALUE is wanted")
+    if not 0 <= o.index <= 255:
+        p.error("--index is 0 to 255")
+    o.control_mac = CONTROL_MAC.format(o.index)
     if o.control and not o.bare:
-        o.config.append(f"nic.{CONTROL_MAC}=control")
+        o.config.append(f"nic.{o.control_mac}=control")
     if (o.disk or o.store) and o.bare:
         p.error("--disk and --store are Stasis's: not with --bare")
     if o.store and not o.disk:
@@ -92,7 +96,7 @@ def parse(argv):
         o.disk, o.disk_bus = o.disk
     else:
         o.disk_bus = None
-    o.nics = [(n.partition(",")[0], n.partition(",")[2], NIC_MAC.format(i)) for i, n in enumerate(o.nic)]
+    o.nics = [(n.partition(",")[0], n.partition(",")[2], NIC_MAC.format(o.index, i)) for i, n in enumerate(o.nic)]
     for model, _, mac in o.nics:
         if model not in ("e1000", "e1000e") or (o.emu == "bochs" and model != "e1000"):
             p.error(f"--nic {model}: e1000 or e1000e (bochs: e1000)")

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An experiment: two nodes that share a control network and a wire between their experiment cards, and stasisctl.
+
+The control network is a hub in the first node's emulator: its user-mode network, whose port forwarding lets this host reach each
+node's control port, and a datagram socket to the other node.
+"""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+
+from node import Failure, Node
+from paths import BUILD, INITRD_NETWORK, KERNEL, ROOT
+
+CONTROL_PORT = 4789
+NUMBER = 7  # of the experiment
+HUB = 7
+NODES = 2
+STASISCTL = os.path.join(BUILD, "stasisctl")
+WIRE = os.path.join(ROOT, "test", "wire")
+# What an emulated pair on a busy host needs: its clocks are a host process's.
+TOLERANT = ("margin = 400ms", "lead = 1s", "late_limit = 1s", "late_clean = 20ms", "clock_bound = 100ms")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Wire:
+    """test/wire, told what to do line by line."""
+
+    def __init__(self, ends, *options):
+        self._process = subprocess.Popen([WIRE, *options, *ends], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._answer()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise Failure(f"the wire has ended with status {self._process.wait()}")
+        return json.loads(line)
+
+    def tell(self, line):
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+
+
+class Qmp:
+    """QEMU's own stop and cont, to compare with."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._file = self._socket.makefile("rw")
+        self._file.readline()  # the greeting
+        self.give("qmp_capabilities")
+
+    def give(self, command):
+        self._file.write(json.dumps({"execute": command}) + "\n")
+        self._file.flush()
+        while True:
+            line = self._file.readline()
+            if not line:
+                raise Failure(f"QEMU closed its monitor at {command}")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise Failure(f"QEMU's {command}: {answer['error']}")
+            if "return" in answer:
+                return answer["return"]
+
+
+class Experiment:
+    def __init__(self, card="e1000e", delay_ms=5, memory=512, logs=(None, None), config=(), pcap=None, **options):
+        self.directory = tempfile.mkdtemp(prefix="stasis-")  # short: the path of a socket has 107 bytes
+        self.key = os.urandom(32).hex()
+        self.ports = [free_port() for _ in range(NODES)]
+        self.nodes, self.wire = [], None
+        try:
+            self._write_file()
+            ends = [f"unix:{self.path(f'wire{i}')}:{self.path(f'card{i}')}" for i in range(NODES)]
+            self.wire = Wire(ends, "--delay", str(delay_ms), *(["--pcap", pcap] if pcap else []))
+            for i in range(NODES):
+                self.nodes.append(self._node(i, card, memory, logs[i], config, options))
+        except BaseException:
+            self.close()
+            raise
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def _write_file(self):
+        key = self.path("key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+            f.write(self.key + "\n")
+        nodes = [f"node n{i} 127.0.0.1:{port}" for i, port in enumerate(self.ports)]
+        with open(self.path("experiment"), "w") as f:
+            f.write("\n".join([f"experiment = demo/{NUMBER}", f"key = file:{key}", *TOLERANT, *nodes]) + "\n")
+
+    def _node(self, i, card, memory, log, config, options):
+        socket_pair = f"local.type=unix,local.path={self.path(f'card{i}')},remote.type=unix,remote.path={self.path(f'wire{i}')}"
+        args = ["--control", f"hubport,hubid={HUB}", "--control-card", "virtio-net-pci", "--nic", f"{card},dgram,{socket_pair}"]
+        more = self._hub(i) + ["-qmp", f"unix:{self.path(f'qmp{i}')},server=on,wait=off"]
+        args += [f"--emu-arg={a}" for a in more]
+        keys = [f"ip=10.0.2.{15 + i}/24", "gateway=10.0.2.2", f"control_key={self.key}", f"experiment={NUMBER}", f"node={i}"]
+        keys.append(f"ptp={'slave' if i else 'master'}")
+        return Node(kernel=KERNEL, initrd=INITRD_NETWORK, memory=memory, config=[*keys, *config], extra=args, log=log, index=i, **options)
+
+    def _hub(self, i):
+        def joined(name):
+            return ["-netdev", f"hubport,id=hub-{name},hubid={HUB},netdev={name}"]
+
+        own, other = self.path(f"control{i}"), self.path(f"control{1 - i}")
+        link = ["-netdev", f"dgram,id=link,local.type=unix,local.path={own},remote.type=unix,remote.path={other}", *joined("link")]
+        if i:
+            return link
+        forward = "".join(f",hostfwd=tcp:127.0.0.1:{port}-10.0.2.{15 + n}:{CONTROL_PORT}" for n, port in enumerate(self.ports))
+        return ["-netdev", f"user,id=outside{forward}", *joined("outside"), *link]
+
+    def boot(self):
+        for n in self.nodes:
+            n.boot()
+        for i, n in enumerate(self.nodes):
+            n.run(f"ip link set eth0 up; ip addr add 10.1.0.{i + 1}/24 dev eth0")
+        for n in self.nodes:
+            n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; cat /sys/class/net/eth0/carrier")
+        self.nodes[0].run("ping -c 3 -i 0.2 -W 5 10.1.0.2", status=None)  # ARP
+
+    def ctl(self, *args, timeout=600, status=(0,)):
+        """stasisctl --json; its lines. Fails if its exit status is none of these."""
+        command = [STASISCTL, "-f", self.path("experiment"), "--json", *args]
+        r = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        if r.returncode not in status:
+            raise Failure(f"stasisctl {' '.join(args)}: exit status {r.returncode}\n{r.stdout}{r.stderr}")
+        return [json.loads(line) for line in r.stdout.splitlines()]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for n in self.nodes:
+            n.__exit__()
+        if self.wire:
+            self.wire.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
