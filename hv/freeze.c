@@ -18,11 +18,18 @@
 #define START_MARGIN_US	     10	 /* from "all are ready" to the start that they are told */
 #define PER_SECOND_US	     1000000
 
+/* Timers come late, each kind of machine's by its own amount; who wakes up early waits for T. */
+#define EARLY_MAX_US  300  /* of the guest's time that may be spent on that */
+#define PUNCTUAL_US   2	   /* later than this was too late */
+#define LATE_TIMER_US 5000 /* what is later than this was not a timer's fault */
+
 uint32_t freeze_exit_slot = NO_EXIT_SLOT;
 
 static uint64_t due = HOST_NEVER; /* T of the next freeze, atomic; passed: CPUs park */
-static uint32_t state;		  /* enum freeze_state, atomic */
-static uint32_t parked, ready;	  /* CPUs, the boot CPU excluded; atomic */
+static uint64_t early;		  /* ticks before `due` at which CPUs leave the guest; atomic */
+static uint64_t early_learned;
+static uint32_t state;	       /* enum freeze_state, atomic */
+static uint32_t parked, ready; /* CPUs, the boot CPU excluded; atomic */
 static uint64_t start;	   /* host tick at which the clock goes on; 0: not yet decided; atomic */
 static uint64_t last_seen; /* latest host tick at which any CPU had left the guest, atomic */
 static uint64_t wake;	   /* T' + d */
@@ -53,8 +60,36 @@ static void set_state(enum freeze_state s)
 uint64_t freeze_deadline(const struct vcpu *v)
 {
 	uint64_t at = __atomic_load_n(&due, __ATOMIC_ACQUIRE);
+	uint64_t by = __atomic_load_n(&early, __ATOMIC_RELAXED);
 
-	return at == HOST_NEVER ? at : at - (uint64_t)v->cpu->tsc_skew;
+	if (at == HOST_NEVER)
+		return at;
+	return (at > by ? at - by : 0) - (uint64_t)v->cpu->tsc_skew;
+}
+
+/* Out of the guest a little before T. False: it was called off, or put off. */
+static bool wait_for_due(void)
+{
+	uint64_t now, at, by = __atomic_load_n(&early, __ATOMIC_RELAXED);
+
+	while ((now = node_host_ticks()) < (at = __atomic_load_n(&due, __ATOMIC_ACQUIRE))) {
+		if (at - now > by)
+			return false;
+		cpu_relax();
+	}
+	return true;
+}
+
+static void learn(uint64_t late)
+{
+	if (late > us_to_ticks(LATE_TIMER_US))
+		return;
+	if (late > us_to_ticks(PUNCTUAL_US))
+		early_learned += late;
+	else
+		early_learned -= early_learned / 8;
+	if (early_learned > us_to_ticks(EARLY_MAX_US))
+		early_learned = us_to_ticks(EARLY_MAX_US);
 }
 
 static bool is_due(void)
@@ -76,9 +111,13 @@ static struct freeze_record *current(void)
 	return &records[(total - 1) % FREEZE_RECORDS];
 }
 
-/* All CPUs have a new deadline to look at. */
+/* All CPUs have a new deadline to look at. One that counts from an exit is for the state that the
+ * guest is in then: nobody leaves it early. */
 static void set_due(uint64_t at)
 {
+	uint64_t by = plan.exit_slot == NO_EXIT_SLOT ? early_learned : 0;
+
+	__atomic_store_n(&early, by, __ATOMIC_RELAXED);
 	__atomic_store_n(&due, at, __ATOMIC_RELEASE);
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		vcpu_request(vcpu_get(i), VCPU_REQ_DEADLINE);
@@ -276,6 +315,7 @@ static void start_node(struct vcpu *v)
 	/* all of them are past every look at these */
 	parked = ready = 0;
 	last_seen = 0;
+	__atomic_store_n(&early, early_learned, __ATOMIC_RELAXED);
 	__atomic_store_n(&due, plan.at, __ATOMIC_RELEASE);
 	set_state(NODE_RUNNING);
 	at = later(node_host_ticks(), us_to_ticks(START_MARGIN_US));
@@ -339,14 +379,19 @@ static void park_boot_cpu(struct vcpu *v)
 		raise_to(&last_seen, node_host_ticks());
 		if (stop_node(v) != 0)
 			return;
-		if (as_planned())
+		if (as_planned()) {
+			if (plan.exit_slot == NO_EXIT_SLOT)
+				learn(current()->late);
 			follow_plan();
+		}
 	}
 	wait_frozen(v);
 }
 
 void freeze_park(struct vcpu *v)
 {
+	if (!wait_for_due())
+		return;
 	if (v->index == 0)
 		park_boot_cpu(v);
 	else
