@@ -178,9 +178,24 @@ static void judge_lock(struct servo *s, uint64_t local, int64_t offset)
 		s->state = SERVO_TRACKING;
 }
 
+/* How far the latest exchanges were apart. */
+static uint64_t spread(const struct servo *s)
+{
+	uint64_t most = s->delay;
+
+	for (unsigned i = 0; i < s->delay_count; i++)
+		if (s->delays[i] > most)
+			most = s->delays[i];
+	return most - s->delay;
+}
+
+/* What the path's own noise can do is no reason. */
 static bool must_step(const struct servo *s, int64_t offset)
 {
-	return s->config.step && magnitude(offset) > s->config.step;
+	uint64_t noise = 2 * spread(s);
+
+	return s->config.step && magnitude(offset) > s->config.step && magnitude(offset) > noise &&
+	       magnitude(offset) > s->delay;
 }
 
 static enum servo_result track(struct servo *s, uint64_t local, int64_t offset, int64_t interval)

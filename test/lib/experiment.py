@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 
 from node import Failure, Node
 from paths import BUILD, INITRD_NETWORK, KERNEL, ROOT
@@ -133,9 +134,20 @@ class Experiment:
             n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; cat /sys/class/net/eth0/carrier")
         self.nodes[0].run("ping -c 3 -i 0.2 -W 5 10.1.0.2", status=None)  # ARP
 
+    def wait_for_clocks(self, patience=120):
+        """Until all nodes can be reached and share a time."""
+        end = time.monotonic() + patience
+        while True:
+            answer = self.ctl("time", status=(0, 1))[-1]
+            if answer.get("locked") and answer.get("agreed"):
+                return
+            if time.monotonic() > end:
+                raise Failure(f"the nodes' clocks do not agree after {patience} s: {answer}")
+            time.sleep(1)
+
     def ctl(self, *args, timeout=600, status=(0,)):
         """stasisctl --json; its lines. Fails if its exit status is none of these."""
-        command = [STASISCTL, "-f", self.path("experiment"), "--json", *args]
+        command = [STASISCTL, "-e", self.path("experiment"), "--json", *args]
         r = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if r.returncode not in status:
             raise Failure(f"stasisctl {' '.join(args)}: exit status {r.returncode}\n{r.stdout}{r.stderr}")
