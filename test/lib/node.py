@@ -101,22 +101,30 @@ class Node:
         while data:
             data = data[os.write(self.child.child_fd, data) :]
 
-    def run(self, command, timeout=None, status=0):
-        """Runs a shell command in the guest; its output. Fails if its exit status is another (None: any)."""
+    def start(self, command):
+        """Gives a command to the guest's shell; `finish` must follow. Nothing may run behind a prompt: busybox's shell leaves when a child ends then."""
         self._sequence = getattr(self, "_sequence", 0) + 1
-        mark = f"done-{self._sequence}"
+        self._command = command
         # Quotes keep the echoed command from looking like its own answer.
         separator = "" if command.endswith("&") else ";"
         self.child.send(f"{command}{separator} echo \"\"done''-{self._sequence}=$?\r")
-        self.expect(rf"{mark}=(\d+)\r?\n", timeout)
+
+    def finish(self, timeout=None, status=0):
+        """Waits for the end of a command; its output. Fails if its exit status is another (None: any)."""
+        self.expect(rf"done-{self._sequence}=(\d+)\r?\n", timeout)
         output, got = self.before, int(self.child.match.group(1))
         self.expect(re.escape(GUEST_PROMPT), timeout)
         if status is not None and got != status:
-            raise Failure(f"guest command {command!r} exited with {got}, wanted {status}:\n{output}")
+            raise Failure(f"guest command {self._command!r} exited with {got}, wanted {status}:\n{output}")
         lines = output.splitlines()
         if lines and "done''" in lines[0]:
             lines = lines[1:]
         return "\n".join(lines).strip()
+
+    def run(self, command, timeout=None, status=0):
+        """Runs a shell command in the guest; its output. Fails if its exit status is another (None: any)."""
+        self.start(command)
+        return self.finish(timeout, status)
 
     # --- talking to Stasis ---
     def stasis(self, command, timeout=60):

@@ -51,11 +51,11 @@ class Observed:
     """One run: `act(seconds)` is called when all is under way, and does what is to be observed."""
 
     def __init__(self, nodes, wire, seconds, act):
-        a, b = nodes
         before = [counters(n) for n in nodes]
         wire_before = wire.tell("stats")
         self._start(nodes, seconds)
         self.result = act(seconds)
+        self.patience = 120 + 10 * seconds  # the host's seconds
         self._collect(nodes)
         wire_after = wire.tell("stats")
         self.seconds = seconds
@@ -64,21 +64,22 @@ class Observed:
 
     @staticmethod
     def _start(nodes, seconds):
+        """In each guest all at once; its shell waits for all but the receiver, which it ends then."""
         a, b = nodes
-        for n, port in zip(nodes, reversed(PORTS)):
-            n.run(f"rm -f /tmp/*; stream receive {port} /tmp/stream.txt >/tmp/received 2>&1 &")
-        b.run("iperf3 -s -1 >/tmp/server 2>&1 &")
-        a.run(f"iperf3 -c {ADDRESS[1]} -t {seconds} -b {BITRATE} -i 1 --json >/tmp/iperf 2>&1 &")
-        a.run(f"ping -D -i 0.1 -w {seconds} {ADDRESS[1]} >/tmp/ping 2>&1 &")
-        for n, to, port in zip(nodes, reversed(ADDRESS), PORTS):
-            n.run(f"stream send {to} {port} {RATE} {seconds} >/tmp/sent 2>&1 &")
+        for n in nodes:
+            n.run("rm -f /tmp/*; for f in ping iperf; do : >/tmp/$f; done")
+        more = (
+            f"iperf3 -c {ADDRESS[1]} -t {seconds} -b {BITRATE} -i 1 --json >/tmp/iperf 2>&1 & /sbin/ping -D -i 0.1 -w {seconds} {ADDRESS[1]} >/tmp/ping 2>&1 & ",
+            "iperf3 -s -1 >/tmp/server 2>&1 & ",
+        )
+        for n, to, out, into, what in reversed(list(zip(nodes, reversed(ADDRESS), PORTS, reversed(PORTS), more))):
+            streams = f"stream receive {into} /tmp/stream.txt >/tmp/received 2>&1 & r=$!; stream send {to} {out} {RATE} {seconds} >/tmp/sent 2>&1 & s=$!; "
+            n.start(f"{streams}{what}wait $s; sleep 3; kill -INT $r; wait $r; killall -q iperf3; wait")
 
     def _collect(self, nodes):
-        a, b = nodes
+        a, _ = nodes
         for n in nodes:
-            n.run("while pidof stream | grep -q ' ' || pidof ping >/dev/null || pidof iperf3 >/dev/null; do sleep 0.2; done", timeout=900)
-        for n in nodes:
-            n.run("pkill -INT stream; while pidof stream >/dev/null; do sleep 0.1; done")
+            n.finish(timeout=self.patience, status=None)
         texts = [[n.run(f"cat /tmp/{f}") for f in ("sent", "received", "stream.txt")] for n in nodes]
         self.streams = [Stream(texts[0][0], texts[1][1], texts[1][2]), Stream(texts[1][0], texts[0][1], texts[0][2])]
         self.pings = [(float(t), float(ms)) for t, ms in re.findall(r"\[([\d.]+)\] .* time=([\d.]+) ms", a.run("cat /tmp/ping", timeout=300))]
