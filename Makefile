@@ -258,7 +258,7 @@ check: $(TESTED) $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run $(T)
 check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
 	$(Q)test/run --long $(T)
-demo: setup $(B)/stasis.efi
+demo: setup $(B)/stasis.efi $(B)/stasisctl
 	$(Q)test/demo
 bench: $(TESTED) $(B)/bench/storetrace
 	$(Q)test/bench $(T)
