@@ -59,6 +59,7 @@ def a_server_away_freezes_the_node(log):
         n.stasis_command("thaw")
         n.send(ESCAPE)
         n.expect("all-read", 120)
+        n.expect("guest# ")
         check(not n.run("dmesg | grep -E 'I/O error|blocked for more|stall' || true"), "the guest has noticed")
         status = ask(n, "disk status")
         check(status["errors"] == "freeze" and status["golden"]["resets"] == 1, f"disk status says {status}")
@@ -85,6 +86,7 @@ def a_silent_server_delays_no_freeze(log):
             n.send(ESCAPE)
             server.go_on()
             n.expect("written", 120)
+            n.expect("guest# ")
             n.run("dd if=/dev/vda bs=4096 skip=300 count=17 iflag=direct 2>/dev/null | cmp -n 69632 - /tmp/pattern")
             check(not n.run("dmesg | grep -E 'I/O error|needs reset' || true"), "the guest's driver complains")
 
