@@ -152,7 +152,7 @@ def file_sum(path):
 
 def on_drives(log, image, golden_bus, store, store_bus, emu="qemu"):
     """A node whose golden image and store lie on disks of the machine."""
-    return Node(emu=emu, icount=emu == "qemu", log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
+    return Node(emu=emu, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
 
 
 @case(buses=[("ahci", "nvme"), ("nvme", "ahci"), ("ide", "ide")])

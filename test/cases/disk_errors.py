@@ -94,7 +94,7 @@ def a_silent_server_delays_no_freeze(log):
 @case()
 def a_full_room(log):
     """disk_errors=freeze: the node freezes when what is written has no room; with `disk errors report` the guest gets its error after all."""
-    with golden(48) as image, Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=image.name, config=["disk_room=32", "disk_errors=freeze"]) as n:
+    with golden(48) as image, Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=image.name, config=["disk_room=32", "disk_errors=freeze"]) as n:
         n.boot()
         n.send("dd if=/dev/urandom of=/dev/vda bs=64k count=700 oflag=direct 2>/tmp/error; echo writ''ten=$?\r")
         n.expect("disk: its room is full .* the node freezes", 300)
@@ -118,7 +118,7 @@ def a_full_room(log):
 def refused(log, image, store, why, bus="nvme", place=None):
     """A node that does not start its guest, at the prompt, after it said `why`."""
     config = ["on_no_disk=stop"] + ([f"store={place}"] if place else [])
-    with Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus={bus}", config=config) as n:
+    with Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus={bus}", config=config) as n:
         n.expect("disk: .*" + re.escape(why) + ".*; the guest gets no disk")
         n.expect("the guest does not start without its disk")
         to_prompt(n)
@@ -128,7 +128,7 @@ def refused(log, image, store, why, bus="nvme", place=None):
 
 def accepted(log, image, store):
     """It boots with that store, which was not made just now."""
-    with Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus=nvme") as n:
+    with Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus=nvme") as n:
         text = n.boot()
         check("formatted" not in text, "the store was made again")
         sectors(n)
@@ -188,7 +188,7 @@ def a_foreign_disk(log):
 def made_store(log, image, store):
     """A store as a node makes it; the first sector of its partition."""
     first, = gptdisk.make(store, [gptdisk.STORE], 64 << 20)
-    with Node(icount=True, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus=nvme") as n:
+    with Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus=nvme") as n:
         n.expect("it has been formatted")
         n.expect("the guest starts")
     return first
