@@ -239,7 +239,7 @@ def late(log):
     with Nodes(3, log) as n:
         n.do("late", 2, 5_000_000)
         (a,) = n.json("freeze", "--for", "200ms", status=LATE)
-        check(a["outcome"] == "late" and a["late_ns"] == 5_000_000, str(a))
+        check(a["outcome"] == "late" and a["late_ns"] == 5_000_000 and a["slowest"] == "n2", str(a))
         n.json("freeze", status=LATE)
         n.json("thaw", status=LATE)
 

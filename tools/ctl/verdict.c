@@ -64,21 +64,40 @@ static void list_json(const struct epoch *e, struct text *t)
 	json_close(t, ']');
 }
 
-/* The largest lateness so far, of those that stand. */
-static uint64_t late_so_far(const struct epoch *e)
+/* Of a node without a fate, as docs/protocol.md counts it: d, or how much longer or shorter than
+ * the others it stood. */
+static uint64_t lateness(const struct epoch *e, uint32_t node, bool frozen)
+{
+	const struct coordinator_node *n = &e->nodes[node];
+	uint64_t planned = e->c.until - e->c.at, excess;
+
+	if (n->fate != FATE_NONE || n->epoch != e->c.epoch)
+		return 0;
+	if (frozen)
+		return n->state == STATE_FROZEN ? n->late : 0;
+	excess = n->frozen > planned ? n->frozen - planned : planned - n->frozen;
+	return n->late > excess ? n->late : excess;
+}
+
+/* The largest, and whose it is (NULL: nobody was late). */
+static uint64_t latest(const struct epoch *e, bool frozen, const char **name)
 {
 	uint64_t late = 0;
 
+	*name = NULL;
+	if (!frozen && e->c.outcome == OUTCOME_ABORTED)
+		return 0;
 	for (uint32_t i = 0; i < e->c.config.nodes; i++) {
-		const struct coordinator_node *n = &e->nodes[i];
-
-		if (n->epoch == e->c.epoch && n->state == STATE_FROZEN && n->late > late)
-			late = n->late;
+		if (lateness(e, i, frozen) <= late)
+			continue;
+		late = lateness(e, i, frozen);
+		*name = e->s->nodes[i].is->name;
 	}
 	return late;
 }
 
-static void put_json(struct epoch *e, const char *command, bool frozen, uint64_t late)
+static void put_json(struct epoch *e, const char *command, bool frozen, uint64_t late,
+		     const char *slowest)
 {
 	const struct coordinator *c = &e->c;
 	struct text t = {0};
@@ -97,13 +116,14 @@ static void put_json(struct epoch *e, const char *command, bool frozen, uint64_t
 	else
 		json_u64(&t, "until_ns", c->until);
 	json_u64(&t, "late_ns", late);
+	json_string(&t, "slowest", slowest);
 	list_json(e, &t);
 	json_close(&t, '}');
 	put_line(&t);
 	text_free(&t);
 }
 
-static void put_text(struct epoch *e, bool frozen, uint64_t late)
+static void put_text(struct epoch *e, bool frozen, uint64_t late, const char *slowest)
 {
 	const struct coordinator *c = &e->c;
 	char held[DURATION_TEXT], d[DURATION_TEXT];
@@ -121,6 +141,8 @@ static void put_text(struct epoch *e, bool frozen, uint64_t late)
 			 outcome_name(c->outcome), nodes - c->spoiled, nodes,
 			 duration_text(held, c->until == WIRE_NEVER ? 0 : c->until - c->at),
 			 duration_text(d, late));
+	if (slowest && nodes > 1)
+		text_add(&t, " (%s)", slowest);
 	put_line(&t);
 	text_free(&t);
 	list_text(e);
@@ -137,14 +159,13 @@ static int status_of(const struct epoch *e, bool frozen, uint64_t late)
 
 int verdict_put(struct epoch *e, const char *command, bool frozen)
 {
-	uint64_t late = frozen ? late_so_far(e) : e->c.late;
+	const char *slowest;
+	uint64_t late = latest(e, frozen, &slowest);
 
-	if (!frozen && e->c.outcome == OUTCOME_ABORTED)
-		late = 0;
 	if (options.json)
-		put_json(e, command, frozen, late);
+		put_json(e, command, frozen, late, slowest);
 	else
-		put_text(e, frozen, late);
+		put_text(e, frozen, late, slowest);
 	return status_of(e, frozen, late);
 }
 
