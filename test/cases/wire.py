@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """test/wire itself: delay, rate, order, losses, a link that is down, its figures. No emulator runs."""
+import contextlib
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import tempfile
 import time
 
 from cases import case
+from far import free_ports
 from flow import payload
 from node import check
 from paths import ROOT
@@ -147,3 +149,22 @@ def wrong_options(log):
     ):
         r = subprocess.run([WIRE, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20)
         check(r.returncode == 2 and words in r.stderr, f"{arguments}: status {r.returncode}, {r.stderr!r}")
+
+
+@case()
+def udp_ends(log):
+    """As Bochs has them: a card listens at a port and sends to the next one."""
+    with contextlib.ExitStack() as stack:
+        ports = [free_ports(), free_ports()]
+        cards = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in ports]
+        for card, port in zip(cards, ports):
+            card.bind(("127.0.0.1", port))
+            card.settimeout(20)
+        command = [WIRE, *(f"udp:{port + 1}:{port}" for port in ports)]
+        process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        check(json.loads(process.stdout.readline())["up"], "the wire does not start")
+        for i, (card, other, port) in enumerate(zip(cards, reversed(cards), ports)):
+            card.sendto(frame(i), ("127.0.0.1", port + 1))
+            check(other.recv(65536) == frame(i), f"nothing comes from end {i}")
+        process.stdin.close()
+        check(all(e["sent"] == e["received"] == 1 for e in json.loads(process.stdout.readline())["ends"]), "the figures are wrong")
