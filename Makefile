@@ -226,7 +226,7 @@ $(B)/fuzz/fuzz_%: test/fuzz/fuzz_%.c $$(call build_line,test/fuzz/fuzz_%.c) | $(
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
 	$(Q)clang $(UNIT_FLAGS) -O2 $(WARN) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ \
-		$(filter %.c,$^) $(subst lwip-host,lwip-fuzz,$(HOST_LIBS))
+		$(filter %.c,$^) $(subst lwip-host,lwip-fuzz,$(subst mbedtls-host,mbedtls-fuzz,$(HOST_LIBS)))
 
 # The freeze protocol in a simulated world
 SIM_SRC := $(wildcard proto/*.c test/sim/*.c)

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Builds mbedTLS (Debian source package mbedtls) twice, with the options of net/port/mbedtls_config.h:
+# Builds mbedTLS (Debian source package mbedtls) three times, with the options of net/port/mbedtls_config.h:
 #   build/mbedtls/libmbedtls.a        for the hypervisor: general registers only
 #   build/mbedtls/libmbedtls-host.a   for host tests, with the sanitizers
+#   build/mbedtls/libmbedtls-fuzz.a   for fuzzers, which look at its branches, too
 #   build/mbedtls/include             <mbedtls/...>
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -38,6 +39,8 @@ cp -r "$SRC/include/mbedtls" "$OUT/include/"
 build libmbedtls.a gcc -O2 -g -mgeneral-regs-only -ffreestanding -ffunction-sections -fdata-sections \
 	$HV_ARCH_FLAGS -nostdinc -isystem "$(gcc -print-file-name=include)" -isystem "$BUILD/newlib/include"
 build libmbedtls-host.a gcc -O1 -g -DHOST_TEST -fsanitize=address,undefined -fno-sanitize-recover=all
+build libmbedtls-fuzz.a clang -O1 -g -DHOST_TEST -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
 if objdump -d "$OUT/libmbedtls.a" | grep -qE '%(x|y|z)mm|%st'; then
 	die "build/mbedtls/libmbedtls.a uses SSE or x87 registers"
 fi
