@@ -8,9 +8,11 @@
 #include "hv/experiment.h"
 #include "hv/fmt.h"
 #include "hv/log.h"
+#include "net/ctlnet.h"
 
 #define CHANNELS   4	/* of a connection, at a time */
 #define PIECE	   1000 /* bytes of output in a record */
+#define PIECE_MS   50u	/* that they wait for more */
 #define LOG_PREFIX "stasis: "
 
 struct channel {
@@ -33,6 +35,7 @@ static uint64_t console_lost;  /* of the guest's output, reported so far */
 /* Output of the command that runs, until it is worth a record. */
 static char piece[PIECE];
 static size_t piece_size;
+static uint64_t piece_since; /* ms: its first byte */
 static struct channel *piece_of;
 
 /* --- commands --- */
@@ -63,6 +66,8 @@ static size_t write_output(struct execution *e, const char *s, size_t n)
 		return 0;
 	if (n > PIECE - piece_size)
 		n = PIECE - piece_size;
+	if (!piece_size)
+		piece_since = ctlnet_ms();
 	memcpy(piece + piece_size, s, n);
 	piece_size += n;
 	return n;
@@ -244,7 +249,7 @@ static void record(unsigned conn, struct ctl_record *r)
 
 static bool fill(unsigned conn)
 {
-	if (piece_size && piece_of->conn == conn)
+	if (piece_size && piece_of->conn == conn && ctlnet_ms() - piece_since >= PIECE_MS)
 		return flush_piece();
 	return fill_console(conn) || fill_log(conn);
 }
