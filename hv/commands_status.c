@@ -217,6 +217,10 @@ int cmd_status(int argc, char **argv, bool json)
 
 int cmd_time(int argc, char **argv, bool json)
 {
+	uint64_t host = node_host_ticks(); /* one moment for all of them */
+	uint64_t virtual_ns = vclock_ns(&node_clock, host).v;
+	uint64_t virtual_ticks = vclock_ticks(&node_clock, host);
+
 	(void)argv;
 	if (argc)
 		return -EINVAL;
@@ -224,7 +228,7 @@ int cmd_time(int argc, char **argv, bool json)
 		out(HEAD "\"host_ns\":%llu,\"virtual_ns\":%llu,\"virtual_ticks\":%llu,\"running\":%"
 			 "s,\"tsc_hz\":%"
 			 "llu,\"tsc_source\":\"%s\",\"skew\":[",
-		    (ull)host_ticks_to_ns(node_host_ticks()), (ull)node_now().v, (ull)node_ticks(),
+		    (ull)host_ticks_to_ns(host), (ull)virtual_ns, (ull)virtual_ticks,
 		    node_clock.running ? "true" : "false", (ull)tsc_hz(), tsc_source());
 		for (unsigned i = 0; i < vcpu_count(); i++)
 			out("%s%lld", i ? "," : "", (long long)vcpu_get(i)->cpu->tsc_skew);
@@ -233,8 +237,8 @@ int cmd_time(int argc, char **argv, bool json)
 		out("}\n");
 		return 0;
 	}
-	out("host clock    %llu ns\n", (ull)host_ticks_to_ns(node_host_ticks()));
-	out("virtual time  %llu ns, %llu ticks, %s\n", (ull)node_now().v, (ull)node_ticks(),
+	out("host clock    %llu ns\n", (ull)host_ticks_to_ns(host));
+	out("virtual time  %llu ns, %llu ticks, %s\n", (ull)virtual_ns, (ull)virtual_ticks,
 	    node_clock.running ? "running" : "standing");
 	shared_time_text();
 	out("TSC           %llu Hz (%s)\n", (ull)tsc_hz(), tsc_source());
