@@ -13,7 +13,6 @@
 #define CHANNELS   4	/* of a connection, at a time */
 #define PIECE	   1000 /* bytes of output in a record */
 #define PIECE_MS   50u	/* that they wait for more */
-#define LOG_PREFIX "stasis: "
 
 struct channel {
 	struct execution execution; /* first */
