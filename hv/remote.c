@@ -10,9 +10,9 @@
 #include "hv/log.h"
 #include "net/ctlnet.h"
 
-#define CHANNELS   4	/* of a connection, at a time */
-#define PIECE	   1000 /* bytes of output in a record */
-#define PIECE_MS   50u	/* that they wait for more */
+#define CHANNELS 4    /* of a connection, at a time */
+#define PIECE	 1000 /* bytes of output in a record */
+#define PIECE_MS 50u  /* that they wait for more */
 
 struct channel {
 	struct execution execution; /* first */

@@ -19,6 +19,7 @@ static bool on;
 static uint64_t steps;
 static struct udp_pcb *event_pcb, *general_pcb;
 static ip_addr_t group;
+static struct log_ratelimit limit = {.burst = 2}; /* a hostile master has us change often */
 
 uint64_t ptp_udp_local(uint64_t ticks)
 {
@@ -102,10 +103,14 @@ bool ptp_udp_step(void)
 		return false;
 	if (a.type == PTP_SEND)
 		send_message(&a);
-	else if (a.type == PTP_CHANGED)
-		log_change();
-	else if (steps++ == 0 || !clock.servo.held)
-		log_info("ptp: shared time was set");
+	else if (a.type == PTP_STEPPED)
+		steps++;
+	if (a.type != PTP_SEND && log_ratelimited(&limit)) {
+		if (a.type == PTP_CHANGED)
+			log_change();
+		else
+			log_info("ptp: shared time was set");
+	}
 	return true;
 }
 
