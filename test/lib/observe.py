@@ -73,7 +73,7 @@ class Observed:
             "iperf3 -s -1 >/tmp/server 2>&1 & ",
         )
         for n, to, out, into, what in reversed(list(zip(nodes, reversed(ADDRESS), PORTS, reversed(PORTS), more))):
-            streams = f"stream receive {into} /tmp/stream.txt >/tmp/received 2>&1 & r=$!; stream send {to} {out} {RATE} {seconds} >/tmp/sent 2>&1 & s=$!; "
+            streams = f"stream receive {into} /tmp/stream.txt >/tmp/received 2>&1 & r=$!; sleep 1; stream send {to} {out} {RATE} {seconds} >/tmp/sent 2>&1 & s=$!; "
             n.start(f"{streams}{what}wait $s; sleep 3; kill -INT $r; wait $r; killall -q iperf3; wait")
 
     def _collect(self, nodes):
