@@ -37,6 +37,35 @@ static unsigned block(const struct nic *n, unsigned q)
 	return n->family->rx[q];
 }
 
+/* RDH and RDT count units of 16 bytes, also where descriptors are larger. Here they are numbers of
+ * descriptors; UINT32_MAX: inside of one. */
+static uint32_t to_number(const struct nic_ring *r, uint32_t v)
+{
+	const uint32_t unit = r->format.bytes / NIC_RING_UNIT;
+
+	return v % unit ? UINT32_MAX : v / unit;
+}
+
+static uint32_t to_units(const struct nic_ring *r, uint32_t number)
+{
+	return number * (r->format.bytes / NIC_RING_UNIT);
+}
+
+static uint32_t card_head(const struct nic *n, unsigned q)
+{
+	return to_number(&n->rx[q], get(n, block(n, q) + E1000_HEAD));
+}
+
+static void set_head(const struct nic *n, unsigned q, uint32_t number)
+{
+	put(n, block(n, q) + E1000_HEAD, to_units(&n->rx[q], number));
+}
+
+static void set_tail(const struct nic *n, unsigned q, uint32_t number)
+{
+	put(n, block(n, q) + E1000_TAIL, to_units(&n->rx[q], number));
+}
+
 static uint32_t after(const struct nic_ring *r, uint32_t i)
 {
 	return i + 1 == r->len ? 0 : i + 1;
@@ -166,12 +195,12 @@ static bool pull(struct nic *n, unsigned q, vns_t now)
 	}
 	if (!taken) {
 		/* it may wait for more before it writes back */
-		if (!n->overflowing && get(n, block(n, q) + E1000_HEAD) != r->next)
+		if (!n->overflowing && card_head(n, q) != r->next)
 			n->family->flush(n, q);
 		return false;
 	}
 	r->posted = window_end(r);
-	put(n, block(n, q) + E1000_TAIL, r->posted);
+	set_tail(n, q, r->posted);
 	return true;
 }
 
@@ -220,7 +249,7 @@ static bool take_back(struct nic *n, unsigned q, vns_t now, bool whatever)
 static bool pull_settling(struct nic *n, unsigned q, vns_t now)
 {
 	struct nic_ring *r = &n->rx[q];
-	uint32_t head = get(n, block(n, q) + E1000_HEAD);
+	uint32_t head = card_head(n, q);
 	bool any = false;
 
 	while (head < r->len && r->next != head && take_back(n, q, now, false))
@@ -240,12 +269,14 @@ static void set_base(const struct nic *n, unsigned q, uint64_t base)
 static bool starve(const struct nic *n, unsigned q, uint32_t tail)
 {
 	for (unsigned i = 0; i < SWITCH_TRIES; i++) {
-		uint32_t head = get(n, block(n, q) + E1000_HEAD);
+		uint32_t head = card_head(n, q);
 
-		put(n, block(n, q) + E1000_TAIL, head);
-		if (get(n, block(n, q) + E1000_HEAD) == head)
+		if (head == UINT32_MAX)
+			return false;
+		set_tail(n, q, head);
+		if (card_head(n, q) == head)
 			return true;
-		put(n, block(n, q) + E1000_TAIL, tail);
+		set_tail(n, q, tail);
 	}
 	return false;
 }
@@ -253,7 +284,7 @@ static bool starve(const struct nic *n, unsigned q, uint32_t tail)
 static void await_write_back(struct nic *n, unsigned q, vns_t now)
 {
 	const struct nic_ring *r = &n->rx[q];
-	uint32_t head = get(n, block(n, q) + E1000_HEAD);
+	uint32_t head = card_head(n, q);
 
 	for (unsigned i = 0; i < WRITE_BACK_US; i++) {
 		pull_settling(n, q, now);
@@ -287,7 +318,7 @@ static void switch_ring(struct nic *n, unsigned q, vns_t now)
 	}
 	await_write_back(n, q, now);
 	post_own(n, q);
-	put(n, block(n, q) + E1000_TAIL, r->posted);
+	set_tail(n, q, r->posted);
 	n->counts.switches++;
 }
 
@@ -333,8 +364,8 @@ static void abandon(struct nic *n)
 		if (r->active && get(n, b + E1000_BAL) == (uint32_t)own_base(n, r)) {
 			put(n, b + E1000_TAIL, get(n, b + E1000_HEAD));
 			set_base(n, q, r->base);
-			put(n, b + E1000_HEAD, r->head);
-			put(n, b + E1000_TAIL, r->tail);
+			set_head(n, q, r->head);
+			set_tail(n, q, r->tail);
 		}
 		r->active = false;
 	}
@@ -389,8 +420,8 @@ static bool look_at_ring(struct nic *n, unsigned q)
 		return false;
 	r->base = ((uint64_t)get(n, b + E1000_BAH) << 32 | get(n, b + E1000_BAL)) & ~15ull;
 	r->bytes = get(n, b + E1000_LEN);
-	r->head = get(n, b + E1000_HEAD);
-	r->tail = get(n, b + E1000_TAIL);
+	r->head = card_head(n, q);
+	r->tail = to_number(r, get(n, b + E1000_TAIL));
 	if (r->bytes > NIC_RING_MAX || r->bytes % RING_UNIT)
 		return false;
 	r->len = r->bytes / r->format.bytes;
@@ -434,6 +465,11 @@ void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns)
 		nic_settle(n, now);
 }
 
+void nic_post(const struct nic *n, unsigned q)
+{
+	set_tail(n, q, n->rx[q].posted);
+}
+
 void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught)
 {
 	struct nic_ring *r = &n->rx[q];
@@ -443,10 +479,10 @@ void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught)
 		n->counts.left_alone++;
 		return;
 	}
-	r->tail = tail;
+	r->tail = to_number(r, tail);
 	r->next = (r->head + caught) % r->len;
-	put(n, block(n, q) + E1000_HEAD, r->next);
-	put(n, block(n, q) + E1000_TAIL, r->next);
+	set_head(n, q, r->next);
+	set_tail(n, q, r->next);
 	post_own(n, q);
 }
 
@@ -496,8 +532,8 @@ static bool hand_over(struct nic *n)
 
 		if (!r->active)
 			continue;
-		put(n, block(n, q) + E1000_TAIL, r->next);
-		idle = get(n, block(n, q) + E1000_HEAD) == r->next &&
+		set_tail(n, q, r->next);
+		idle = card_head(n, q) == r->next &&
 		       !nic_desc_done(&r->format, r->own + (size_t)r->next * r->format.bytes);
 	}
 	for (unsigned q = 0; q < n->family->queues; q++) {
@@ -508,10 +544,10 @@ static bool hand_over(struct nic *n)
 		if (idle) {
 			set_base(n, q, r->base);
 			if (r->head != r->next) /* only if the card lied */
-				put(n, block(n, q) + E1000_HEAD, r->head);
+				set_head(n, q, r->head);
 			r->active = false;
 		}
-		put(n, block(n, q) + E1000_TAIL, idle ? r->tail : r->posted);
+		set_tail(n, q, idle ? r->tail : r->posted);
 	}
 	if (idle)
 		n->counts.missed += nic_statistics_missed(n);
@@ -617,9 +653,9 @@ uint32_t nic_shadow_read(struct nic *n, unsigned reg)
 	case E1000_LEN:
 		return r->bytes;
 	case E1000_HEAD:
-		return r->head;
+		return to_units(r, r->head);
 	case E1000_TAIL:
-		return r->tail;
+		return to_units(r, r->tail);
 	default:
 		return get(n, reg);
 	}
@@ -631,7 +667,7 @@ void nic_shadow_write(struct nic *n, unsigned reg, uint32_t v, vns_t now)
 	struct nic_ring *r = ring_of(n, reg, &offset);
 
 	if (r && offset == E1000_TAIL && undisturbed(n)) {
-		r->tail = (uint16_t)v;
+		r->tail = to_number(r, (uint16_t)v);
 		nic_replay(n, now); /* something may have waited for descriptors */
 		return;
 	}

@@ -27,6 +27,7 @@
 #include "timevirt/vclock.h"
 
 #define NIC_QUEUES	2
+#define NIC_RING_UNIT	16u    /* bytes, of RDH and RDT */
 #define NIC_RING_MAX	65536u /* bytes: 4096 descriptors of 16 */
 #define NIC_BUFFERS_MAX 128u   /* descriptors of ours that the card has at a time */
 #define NIC_BUFFER_AREA (256u << 10)
@@ -150,6 +151,7 @@ bool nic_load(struct nic *n, struct state_reader *r, void (*reset)(void *ctx));
 void nic_scramble(struct nic *n, void (*reset)(void *ctx));
 /* For nic_load (hv/nic.c): the ring on the card is the guest's with nothing in it; ours takes its
  * place, so many caught descriptors further on. */
+void nic_post(const struct nic *n, unsigned q); /* our descriptors, to the card */
 void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught);
 
 /* --- hv/nic_desc.c --- */

@@ -139,14 +139,15 @@ static uint32_t packet_start(const struct nic *n, const uint32_t tx[TX_REGISTERS
 
 /* --- out of the card --- */
 
-static void read_rings(const struct nic *n, struct nic_image *m)
+static void read_rings(struct nic *n, struct nic_image *m)
 {
 	for (unsigned q = 0; q < n->family->queues; q++) {
 		const struct nic_ring *r = &n->rx[q];
 		const unsigned b = n->family->rx[q];
 		struct ring_image *i = &m->rx[q];
 
-		*i = (struct ring_image){r->base, r->bytes, r->head, r->tail, 1};
+		*i = (struct ring_image){r->base, r->bytes, nic_shadow_read(n, b + E1000_HEAD),
+					 nic_shadow_read(n, b + E1000_TAIL), 1};
 		if (!r->active)
 			*i = (struct ring_image){(uint64_t)get(n, b + E1000_BAH) << 32 |
 							 get(n, b + E1000_BAL),
@@ -376,8 +377,10 @@ static void start_reception(struct nic *n, const struct nic_image *m)
 			nic_take_loaded(n, q, m->rx[q].tail, entries_of(n, q));
 	put(n, E1000_RCTL, m->control[AS_RCTL]);
 	for (unsigned q = 0; q < n->family->queues; q++)
-		put(n, n->family->rx[q] + E1000_TAIL,
-		    n->rx[q].active ? n->rx[q].posted : m->rx[q].tail);
+		if (n->rx[q].active)
+			nic_post(n, q);
+		else
+			put(n, n->family->rx[q] + E1000_TAIL, m->rx[q].tail);
 }
 
 bool nic_load(struct nic *n, struct state_reader *r, void (*reset)(void *ctx))

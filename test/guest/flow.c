@@ -34,7 +34,10 @@ static struct stream {
 	uint32_t number, frames, next, reordered, duplicate, n_gaps;
 	int64_t last;
 	bool seen[FRAMES_MAX];
-	int64_t gap[FRAMES_MAX];
+	struct {
+		int64_t ns;
+		uint32_t number; /* of the frame after it */
+	} gap[FRAMES_MAX];
 } streams[STREAMS];
 static unsigned n_streams;
 static volatile sig_atomic_t ended;
@@ -113,8 +116,10 @@ static void take(const struct head *h, int64_t at)
 	s->seen[n] = true;
 	if (n >= s->next)
 		s->next = n + 1;
-	if (s->last && s->n_gaps < FRAMES_MAX)
-		s->gap[s->n_gaps++] = at - s->last;
+	if (s->last && s->n_gaps < FRAMES_MAX) {
+		s->gap[s->n_gaps].ns = at - s->last;
+		s->gap[s->n_gaps++].number = n;
+	}
 	s->last = at;
 }
 
@@ -146,9 +151,11 @@ static int receive_one(int s)
 
 static int compare(const void *a, const void *b)
 {
-	const int64_t *x = a, *y = b;
+	int64_t x, y;
 
-	return (*x > *y) - (*x < *y);
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return (x > y) - (x < y);
 }
 
 static void show(struct stream *s)
@@ -157,9 +164,12 @@ static void show(struct stream *s)
 	printf("flow %u frames=%u missing=%u reordered=%u duplicate=%u gap_min_ns=%lld "
 	       "gap_p50_ns=%lld gap_max_ns=%lld\n",
 	       s->number, s->frames, s->next - s->frames, s->reordered, s->duplicate,
-	       (long long)(s->n_gaps ? s->gap[0] : 0),
-	       (long long)(s->n_gaps ? s->gap[s->n_gaps / 2] : 0),
-	       (long long)(s->n_gaps ? s->gap[s->n_gaps - 1] : 0));
+	       (long long)(s->n_gaps ? s->gap[0].ns : 0),
+	       (long long)(s->n_gaps ? s->gap[s->n_gaps / 2].ns : 0),
+	       (long long)(s->n_gaps ? s->gap[s->n_gaps - 1].ns : 0));
+	for (unsigned i = 1; i <= 12 && i <= s->n_gaps; i++)
+		printf("flow-gap %u before=%u ns=%lld\n", s->number, s->gap[s->n_gaps - i].number,
+		       (long long)s->gap[s->n_gaps - i].ns);
 }
 
 static int receive_all(const char *port, int64_t seconds)

@@ -40,4 +40,4 @@ def verdicts(n):
     n.run("kill -INT $(pidof flow); while pidof flow >/dev/null; do usleep 10000; done", timeout=300)
     lines = n.run("cat /tmp/flow").splitlines()
     check(lines and lines[-1] == "flow ok", f"the receiver: {lines}")
-    return {int(line.split()[1]): {k: int(v) for k, v in (w.split("=") for w in line.split()[2:])} for line in lines[1:-1]}
+    return {int(line.split()[1]): {k: int(v) for k, v in (w.split("=") for w in line.split()[2:])} for line in lines[1:-1] if line.startswith("flow ")}

@@ -112,7 +112,12 @@ static uint32_t model_len(unsigned q, const struct nic_format *f)
 static uint32_t model_free(unsigned q, const struct nic_format *f)
 {
 	uint32_t len = model_len(q, f), head = *reg(nic.family->rx[q] + E1000_HEAD),
-		 tail = *reg(nic.family->rx[q] + E1000_TAIL);
+		 tail = *reg(nic.family->rx[q] + E1000_TAIL), unit = f->bytes / 16;
+
+	if (head % unit || tail % unit)
+		return 0;
+	head /= unit;
+	tail /= unit;
 
 	if (!len || head >= len || tail >= len)
 		return 0;
@@ -132,7 +137,7 @@ static bool model_store(const struct model_frame *m)
 	if ((uint64_t)model_free(m->queue, &f) * room < m->bytes)
 		return false;
 	do {
-		uint32_t head = *reg(b + E1000_HEAD);
+		uint32_t head = *reg(b + E1000_HEAD) / (f.bytes / 16);
 		uint64_t at = ((uint64_t)*reg(b + E1000_BAH) << 32 | *reg(b + E1000_BAL)) +
 			      (uint64_t)head * f.bytes;
 		uint8_t *desc = bus(at, f.bytes);
@@ -140,7 +145,8 @@ static bool model_store(const struct model_frame *m)
 		if (!desc)
 			return true;
 		from += model_write(&f, desc, m, from);
-		*reg(b + E1000_HEAD) = head + 1 == model_len(m->queue, &f) ? 0 : head + 1;
+		head = head + 1 == model_len(m->queue, &f) ? 0 : head + 1;
+		*reg(b + E1000_HEAD) = head * (f.bytes / 16); /* in units of 16 bytes */
 	} while (from < m->bytes);
 	*reg(E1000_ICR) |= INT_RXT0;
 	return true;
@@ -328,8 +334,8 @@ static inline struct driver *driver_begin(unsigned q, uint32_t len, uint32_t sta
 	driver_put(b + E1000_BAL, (uint32_t)d->ring);
 	driver_put(b + E1000_BAH, 0);
 	driver_put(b + E1000_LEN, len * d->f.bytes);
-	driver_put(b + E1000_HEAD, start);
-	driver_put(b + E1000_TAIL, d->tail);
+	driver_put(b + E1000_HEAD, start * (d->f.bytes / 16));
+	driver_put(b + E1000_TAIL, d->tail * (d->f.bytes / 16));
 	return d;
 }
 
@@ -366,5 +372,5 @@ static inline void driver_poll(struct driver *d, bool repost)
 	if (!repost)
 		return;
 	d->tail = (d->clean + d->len - 1) % d->len;
-	driver_put(nic.family->rx[d->q] + E1000_TAIL, d->tail);
+	driver_put(nic.family->rx[d->q] + E1000_TAIL, d->tail * (d->f.bytes / 16));
 }
