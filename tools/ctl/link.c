@@ -12,7 +12,6 @@
 #include "tools/ctl/ctl.h"
 #include "tools/ctl/json_read.h"
 
-#define PROTOCOL_VERSION 1
 #define PING_MS		 15000 /* of silence, then the node is asked for a sign of life */
 #define SILENCE_MS	 45000 /* then it is given up */
 #define READS_MAX	 64    /* in one go, so that no node keeps the others waiting */
@@ -149,9 +148,9 @@ static void take_hello(struct link *l, const struct ctl_record *r)
 		fail(l, "what answers is no node of Stasis: its first record is no HELLO");
 		return;
 	}
-	if (version != PROTOCOL_VERSION) {
+	if (version != CTL_VERSION) {
 		fail(l, "the node speaks version %llu of the control protocol, this stasisctl %d",
-		     (unsigned long long)version, PROTOCOL_VERSION);
+		     (unsigned long long)version, CTL_VERSION);
 		return;
 	}
 	if (!json_read_u64(s, r->size, "boot", &h.boot) ||
