@@ -12,9 +12,9 @@
 #include "tools/ctl/ctl.h"
 #include "tools/ctl/json_read.h"
 
-#define PING_MS		 15000 /* of silence, then the node is asked for a sign of life */
-#define SILENCE_MS	 45000 /* then it is given up */
-#define READS_MAX	 64    /* in one go, so that no node keeps the others waiting */
+#define PING_MS	   15000 /* of silence, then the node is asked for a sign of life */
+#define SILENCE_MS 45000 /* then it is given up */
+#define READS_MAX  64	 /* in one go, so that no node keeps the others waiting */
 
 /* A look-up outlives its link's closing. */
 struct link_request {
