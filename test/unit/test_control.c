@@ -486,6 +486,37 @@ static void new_connections_are_four_a_second(void)
 	rest();
 }
 
+static void ten_thousand_connections_leave_the_server_as_it_was(void)
+{
+	struct control_counts before;
+	struct client *c = join(0);
+
+	before = counted();
+	for (unsigned i = 0; i < 10000; i++) {
+		struct client *stranger = dial(1 + i % (CLIENTS - 1));
+
+		run(2);
+		if (stranger->pcb && i % 3)
+			(void)tcp_write(stranger->pcb, i % 2 ? "garbage" : "\x16\3\1\2\0", 5,
+					TCP_WRITE_FLAG_COPY);
+		if (stranger->pcb)
+			(void)tcp_output(stranger->pcb);
+		run(2);
+		hang_up(stranger);
+	}
+	CHECK(counted().turned_away - before.turned_away > 5000);
+	CHECK(counted().accepted - before.accepted < 500);
+	CHECK_EQ(counted().open, 1);
+	c->plain_n = 0;
+	say(c, CTL_PING, 3, "still here", 10);
+	run(10);
+	CHECK(heard(c, CTL_PONG, "still here"));
+	run(5000);
+	(void)join(1);
+	CHECK_EQ(counted().open, 2);
+	rest();
+}
+
 static void half_a_record_is_ended(void)
 {
 	struct client *c = join(0);
@@ -567,6 +598,7 @@ int main(void)
 	RUN(a_slow_handshake_makes_room_for_another);
 	RUN(nine_connections_are_too_many);
 	RUN(new_connections_are_four_a_second);
+	RUN(ten_thousand_connections_leave_the_server_as_it_was);
 	RUN(half_a_record_is_ended);
 	RUN(who_does_not_read_is_ended_and_bounded);
 	RUN(small_records_never_wait);
