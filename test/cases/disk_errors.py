@@ -107,7 +107,7 @@ def a_full_room(log):
         n.send(ESCAPE)
         n.expect("written=1", 300)
         n.expect("guest# ")
-        check("I/O error" in n.run("cat /tmp/error"), "the guest got no error")
+        check("Input/output error" in n.run("cat /tmp/error"), "the guest got no error")
         check(n.run("dd if=/dev/vda bs=512 skip=98303 count=1 2>/dev/null | head -c 16") == "00098303" * 2, "the disk can't be read any more")
 
 
