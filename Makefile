@@ -252,15 +252,24 @@ fuzz: $(B)/fuzz/fuzz_$(T)
 	$(Q)cd $(B)/fuzz && ./fuzz_$(T) -max_total_time=$(S) -max_len=4096 -print_final_stats=1 corpus/$(T)
 
 # --- all tests, and what a user sees first ------------------------------------------------------
-TESTED := setup $(B)/stasis.efi $(B)/stasis-store $(B)/stasisctl $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp \
+TESTED := $(B)/stasis.efi $(B)/stasis-store $(B)/stasisctl $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp \
 	$(B)/test/stasisctl $(B)/test/fakenodes
-check: $(TESTED) $(UNIT:%=$(B)/unit/%)
+.PHONY: tested tested-units
+tested: $(TESTED)
+tested-units: $(UNIT:%=$(B)/unit/%)
+# What is wanted is built after the setup, and then on all of this machine's processors.
+build = $(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) $(1)
+check: setup
+	$(call build,tested tested-units)
 	$(Q)test/run $(T)
-check-long: $(TESTED) $(UNIT:%=$(B)/unit/%)
+check-long: setup
+	$(call build,tested tested-units)
 	$(Q)test/run --long $(T)
-demo: setup $(B)/stasis.efi $(B)/stasisctl
+demo: setup
+	$(call build,$(B)/stasis.efi $(B)/stasisctl)
 	$(Q)test/demo
-bench: $(TESTED) $(B)/bench/storetrace
+bench: setup
+	$(call build,tested $(B)/bench/storetrace)
 	$(Q)test/bench $(T)
 
 # --- style and static checks -------------------------------------------------------------------
