@@ -236,7 +236,7 @@ $(B)/test/sim: $(SIM_SRC) $(wildcard proto/*.h test/sim/*.h)
 	$(Q)gcc -std=gnu11 -g -O2 -I. $(WARN) $(SANITIZE) -o $@ $(SIM_SRC)
 
 # The PTP clock on this host's network
-PTP_SRC := net/servo.c net/shared_clock.c $(wildcard net/ptp_*.c test/ptp/*.c)
+PTP_SRC := $(patsubst %,net/%.c,servo shared_clock ptp_bmca ptp_clock ptp_message) $(wildcard test/ptp/*.c)
 $(B)/test/ptp: $(PTP_SRC) $(wildcard net/*.h)
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
