@@ -308,7 +308,7 @@ static bool set_control_key(struct config *c, const char *value)
 {
 	size_t n = strlen(value);
 
-	if (n % 2 || n < 2 * (size_t)HANDOFF_KEY_MIN || n > 2 * (size_t)HANDOFF_KEY_MAX)
+	if (n != 2 * (size_t)HANDOFF_KEY_SIZE)
 		return false;
 	for (size_t i = 0; i < n; i += 2) {
 		int high = hex_digit(value[i]), low = hex_digit(value[i + 1]);
@@ -389,7 +389,7 @@ static const struct key {
 	{"gateway", set_gateway, "use an address, as 10.0.0.1", false},
 	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT", false},
 	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000", false},
-	{"control_key", set_control_key, "use 64 to 128 hex digits, an even number", true},
+	{"control_key", set_control_key, "use 64 hex digits", true},
 	{"control_port", set_control_port, "use 1 to 65535", false},
 	{"experiment", set_experiment, "use a number from 1", false},
 	{"node", set_node, "use a number, 0 to 999999", false},

@@ -43,7 +43,7 @@ struct config {
 	uint32_t nic_settle;	     /* us */
 	uint16_t syslog_port, control_port;
 	uint32_t control_key_size; /* bytes; 0: no control server */
-	uint8_t control_key[HANDOFF_KEY_MAX];
+	uint8_t control_key[HANDOFF_KEY_SIZE];
 	uint64_t experiment; /* 0 = none */
 	uint32_t node;
 	uint32_t ptp;		       /* enum ptp_mode */

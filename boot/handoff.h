@@ -30,8 +30,7 @@
 #define HANDOFF_MAX_CPUS 256
 #define HANDOFF_MAX_NICS 16
 #define HANDOFF_CMDLINE	 4096
-#define HANDOFF_KEY_MIN	 32 /* bytes */
-#define HANDOFF_KEY_MAX	 64
+#define HANDOFF_KEY_SIZE 32 /* bytes; Debian's mbedTLS takes no longer key */
 
 enum mem_type {
 	MEM_RAM = 1, /* conventional, boot services, loader memory: the guest's (hypervisor block
@@ -149,7 +148,7 @@ struct handoff {
 	uint32_t ptp;	     /* enum ptp_mode */
 	uint32_t control_port;
 	uint32_t control_key_size; /* bytes; 0 = no control server */
-	uint8_t control_key[HANDOFF_KEY_MAX];
+	uint8_t control_key[HANDOFF_KEY_SIZE];
 	struct nic_config nics[HANDOFF_MAX_NICS];
 	char append[HANDOFF_CMDLINE];  /* the guest's kernel command line, NUL-terminated */
 	char options[HANDOFF_CMDLINE]; /* all keys as given, for `status`; no secrets */
