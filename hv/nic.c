@@ -96,7 +96,7 @@ void nic_reset(struct nic *n)
 	for (unsigned q = 0; q < n->family->queues; q++)
 		n->rx[q].active = false;
 	n->ims = n->tctl = 0;
-	n->overflowing = false;
+	n->overflowing = n->resume = false;
 	if (n->phase == NIC_REPLAYING)
 		n->phase = NIC_RUNNING;
 	else if (n->phase == NIC_SETTLING)
@@ -499,6 +499,9 @@ bool nic_poll(struct nic *n, vns_t now)
 {
 	bool any = n->phase == NIC_SETTLING;
 
+	if (n->resume)
+		put(n, E1000_RCTL, n->rctl);
+	n->resume = false;
 	for (unsigned q = 0; q < n->family->queues; q++)
 		if (n->rx[q].active)
 			any |= n->phase == NIC_SETTLING ? pull_settling(n, q, now)

@@ -102,7 +102,9 @@ struct nic {
 	enum nic_phase phase;
 	struct nic_ring rx[NIC_QUEUES];
 	struct nic_pool pool;
-	uint32_t ims, tctl;		     /* the guest's, while frozen */
+	uint32_t ims, tctl; /* the guest's, while frozen */
+	uint32_t rctl;	    /* after a load: the guest's, until the next look for frames */
+	bool resume;
 	uint32_t statistics[NIC_STATISTICS]; /* what was read and the guest has not seen */
 	bool overflowing;
 	vns_t settled; /* when the settling ends */

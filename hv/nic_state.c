@@ -169,7 +169,7 @@ static void read_card(struct nic *n, struct nic_image *m)
 			m->saved[k++] = get(n, s->first + 4 * i);
 	read_phy(n, m);
 	(void)mdic(n, m->control[AS_MDIC]);
-	m->control[AS_RCTL] = get(n, E1000_RCTL);
+	m->control[AS_RCTL] = n->resume ? n->rctl : get(n, E1000_RCTL);
 	m->control[AS_TCTL] = n->tctl;
 	m->control[AS_IMS] = n->ims;
 	m->control[AS_ICR] = get(n, E1000_ICR); /* clears it */
@@ -366,7 +366,7 @@ static unsigned entries_of(const struct nic *n, unsigned q)
 	return count;
 }
 
-/* Reception is enabled with empty rings; then they get their descriptors. */
+/* Reception itself is enabled by the next nic_poll. */
 static void start_reception(struct nic *n, const struct nic_image *m)
 {
 	for (unsigned q = 0; q < n->family->queues; q++)
@@ -375,7 +375,8 @@ static void start_reception(struct nic *n, const struct nic_image *m)
 	for (unsigned q = 0; q < n->family->queues; q++)
 		if (m->rx[q].active)
 			nic_take_loaded(n, q, m->rx[q].tail, entries_of(n, q));
-	put(n, E1000_RCTL, m->control[AS_RCTL]);
+	n->rctl = m->control[AS_RCTL];
+	n->resume = true;
 	for (unsigned q = 0; q < n->family->queues; q++)
 		if (n->rx[q].active)
 			nic_post(n, q);

@@ -501,6 +501,7 @@ static void saved_and_loaded(void)
 		CHECK_EQ(*reg(0x3800 + E1000_HEAD), 1); /* with its context */
 		CHECK_EQ(*reg(E1000_TCTL), EN & ~TCTL_EN);
 		CHECK_EQ(*reg(E1000_ICR), 0x84);
+		nic_poll(&nic, at(V + 19 * MS));
 		card.rctl_writes = 0; /* of the load: there is no live wire */
 		for (uint32_t k = 11; k <= 13; k++) {
 			model_receive(0, k, length_of(k));

@@ -10,7 +10,7 @@
 #include "test/unit/whole_board.h"
 
 #define DOCUMENT   "docs/state-format.md"
-#define LINES_MAX  512
+#define LINES_MAX  600
 #define FIELDS_MAX 256
 
 static char lines[LINES_MAX][512];
