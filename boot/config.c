@@ -284,6 +284,16 @@ static bool set_nic_settle(struct config *c, const char *value)
 	return true;
 }
 
+static bool set_freeze_mark(struct config *c, const char *value)
+{
+	uint64_t port;
+
+	if (!parse_number(value, &port) || port < 1 || port > 65535)
+		return false;
+	c->freeze_mark = (uint16_t)port;
+	return true;
+}
+
 static bool set_syslog(struct config *c, const char *value)
 {
 	uint64_t port = SYSLOG_PORT;
@@ -388,6 +398,7 @@ static const struct key {
 	{"ip", set_ip, "use dhcp or ADDRESS/BITS, as 10.0.0.5/24", false},
 	{"gateway", set_gateway, "use an address, as 10.0.0.1", false},
 	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT", false},
+	{"freeze_mark", set_freeze_mark, "use an I/O port, as 0x2ff", false},
 	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000", false},
 	{"control_key", set_control_key, "use 64 hex digits", true},
 	{"control_port", set_control_port, "use 1 to 65535", false},

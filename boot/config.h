@@ -41,6 +41,7 @@ struct config {
 	uint32_t ip_prefix;	     /* bits */
 	uint32_t gateway, syslog_ip; /* 0 = none */
 	uint32_t nic_settle;	     /* us */
+	uint16_t freeze_mark;	     /* I/O port, 0 = none */
 	uint16_t syslog_port, control_port;
 	uint32_t control_key_size; /* bytes; 0: no control server */
 	uint8_t control_key[HANDOFF_KEY_SIZE];

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC	0x464f444e41485453ull /* "STHANDOF" */
-#define HANDOFF_VERSION 5
+#define HANDOFF_VERSION 6
 #define HV_VIRT_BASE	0xffffffff80000000ull
 #define HV_ALIGN	0x200000ull /* hv_base and hv_size are multiples of 2 MiB */
 #define HV_SIZE_DEFAULT (64ull << 20)
@@ -133,7 +133,7 @@ struct handoff {
 	uint32_t nic_settle;   /* us that a network card's ring goes on receiving at a freeze */
 	uint64_t memory;       /* limit of guest RAM in bytes, 0 = all */
 	uint16_t console_port; /* I/O base of the 16550, 0x3f8 */
-	uint16_t pad0;
+	uint16_t freeze_mark;  /* I/O port that is written to when the node stands; 0: none */
 	uint32_t console_baud; /* 115200; 0 = leave as the firmware set it */
 	uint32_t n_nics;
 	/* of the control network; addresses are numbers, 10.0.0.5 = 0x0a000005 */

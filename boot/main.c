@@ -120,6 +120,7 @@ static void fill_config(struct handoff *h)
 	h->syslog_ip = config.syslog_ip;
 	h->syslog_port = config.syslog_port;
 	h->nic_settle = config.nic_settle;
+	h->freeze_mark = config.freeze_mark;
 	h->experiment = config.experiment;
 	h->node = config.node;
 	h->ptp = config.ptp;

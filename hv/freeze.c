@@ -36,6 +36,7 @@ static uint64_t wake;	   /* T' + d */
 static struct freeze_plan plan = {.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
 static struct freeze_record records[FREEZE_RECORDS];
 static uint64_t total;
+static uint16_t mark; /* I/O port, 0: none */
 
 static uint64_t us_to_ticks(uint64_t us)
 {
@@ -90,6 +91,11 @@ static void learn(uint64_t late)
 		early_learned -= early_learned / 8;
 	if (early_learned > us_to_ticks(EARLY_MAX_US))
 		early_learned = us_to_ticks(EARLY_MAX_US);
+}
+
+void freeze_mark_at(uint16_t port)
+{
+	mark = port;
 }
 
 static bool is_due(void)
@@ -276,6 +282,8 @@ static int stop_node(struct vcpu *v)
 		give_up();
 		return -ETIMEDOUT;
 	}
+	if (mark)
+		outb(mark, 1);
 	at = due;
 	vcpu_capture(v);
 	vclock_stop(&node_clock, last_seen);

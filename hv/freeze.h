@@ -45,6 +45,9 @@ struct freeze_record {
 
 enum freeze_state freeze_state(void); /* any CPU */
 
+/* Boot: an I/O port that is written to when all vCPUs are parked, for who measures from outside. */
+void freeze_mark_at(uint16_t port);
+
 /* -EBUSY while frozen. A plan in force is replaced. */
 int freeze_arm(const struct freeze_plan *p);
 void freeze_cancel(void);

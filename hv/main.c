@@ -8,6 +8,7 @@
 #include "hv/cpuid.h"
 #include "hv/disk_open.h"
 #include "hv/experiment.h"
+#include "hv/freeze.h"
 #include "hv/guest.h"
 #include "hv/log.h"
 #include "hv/machine.h"
@@ -130,6 +131,7 @@ static void build_board(void)
 	pci_root_init(&map);
 	ctlnet_init(handoff, &remote_handler); /* the disk may lie on the other side of it */
 	experiment_init(handoff);
+	freeze_mark_at(handoff->freeze_mark);
 	disk_init(handoff);
 	pass_nics(handoff);
 }

@@ -79,11 +79,13 @@ class Qmp:
 
 
 class Experiment:
-    def __init__(self, card="e1000e", delay_ms=5, memory=512, logs=(None, None), config=(), pcap=None, **options):
+    """`emulator(i)`: more arguments for the QEMU of node i."""
+
+    def __init__(self, card="e1000e", delay_ms=5, memory=512, logs=(None, None), config=(), pcap=None, emulator=lambda _: (), **options):
         self.directory = tempfile.mkdtemp(prefix="stasis-")  # short: the path of a socket has 107 bytes
         self.key = os.urandom(32).hex()
         self.ports = [free_port() for _ in range(NODES)]
-        self.nodes, self.wire = [], None
+        self.nodes, self.wire, self.emulator = [], None, emulator
         try:
             self._write_file()
             ends = [f"unix:{self.path(f'wire{i}')}:{self.path(f'card{i}')}" for i in range(NODES)]
@@ -108,7 +110,7 @@ class Experiment:
     def _node(self, i, card, memory, log, config, options):
         socket_pair = f"local.type=unix,local.path={self.path(f'card{i}')},remote.type=unix,remote.path={self.path(f'wire{i}')}"
         args = ["--control", f"hubport,hubid={HUB}", "--control-card", "virtio-net-pci", "--nic", f"{card},dgram,{socket_pair}"]
-        more = self._hub(i) + ["-qmp", f"unix:{self.path(f'qmp{i}')},server=on,wait=off"]
+        more = self._hub(i) + ["-qmp", f"unix:{self.path(f'qmp{i}')},server=on,wait=off", *self.emulator(i)]
         args += [f"--emu-arg={a}" for a in more]
         keys = [f"ip=10.0.2.{15 + i}/24", "gateway=10.0.2.2", f"control_key={self.key}", f"experiment={NUMBER}", f"node={i}"]
         keys.append(f"ptp={'slave' if i else 'master'}")

@@ -217,6 +217,9 @@ static void bad_values_say_what_is_right(void)
 		"i syslog=10.0.0.1:0",
 		"i syslog=10.0.0.1:65536",
 		"i syslog=host",
+		"i freeze_mark=0",
+		"i freeze_mark=65536",
+		"i freeze_mark=com2",
 		"i nic_settle=",
 		"i nic_settle=100001",
 		"i nic_settle=1ms",
@@ -301,6 +304,9 @@ static void addresses_are_numbers(void)
 	CHECK_EQ(c.nic_settle, 2000);
 	CHECK(options("i kernel=k nic_settle=0") == 0);
 	CHECK_EQ(c.nic_settle, 0);
+	CHECK_EQ(c.freeze_mark, 0);
+	CHECK(options("i kernel=k freeze_mark=0x2ff") == 0);
+	CHECK_EQ(c.freeze_mark, 0x2ff);
 	CHECK(options("i kernel=k ip=dhcp syslog=10.0.0.1") == 0);
 	CHECK_EQ(c.ip, 0);
 	CHECK_EQ(c.syslog_port, 514);
