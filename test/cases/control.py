@@ -22,8 +22,17 @@ def node(log, port, **options):
     return Node(log=log, append="quiet", control=forwarded(port), config=KEYS, **options)
 
 
-@case(suite=[CHACHA, AES])
-def commands(log, suite):
+@case()
+def commands(log):
+    commands_over(log, CHACHA)
+
+
+@case(long=True)
+def commands_over_aes(log):
+    commands_over(log, AES)
+
+
+def commands_over(log, suite):
     """A client with the key runs commands, four at a time; what it reads is what the prompt says; the key is nowhere to be read."""
     port = free_port()
     with node(log, port) as n:

@@ -102,7 +102,7 @@ def roundtrips(n, times):
     check(not n.run("dmesg | grep -E 'I/O error|needs reset|timeout' || true"), "the guest's driver complains")
 
 
-@case()
+@case(long=True)
 def in_a_boot(log):
     """Everything that a guest and an operator do with the disk."""
     with golden(SIZE >> 20) as image, Node(icount=True, log=log, append="quiet", disk=image.name, memory=768) as n:
