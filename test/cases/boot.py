@@ -62,8 +62,9 @@ def boot_and_look(log, emu, cpus, memory, **more):
             check_way_up(console)
         check(n.run("nproc") == str(cpus), f"not {cpus} CPUs online")
         # The kernel first refines its measurement of the TSC's rate, for a second or (disturbed by a busy host) more.
-        source = n.run(f"for i in $(seq 150); do grep -qx tsc {CLOCKSOURCE} && break; sleep 1; done; cat {CLOCKSOURCE}")
-        check(source == "tsc", f"the clock source is {source}, not tsc")
+        source = n.run(f"for i in $(seq {150 if icount or emu == 'bochs' else 20}); do grep -qx tsc {CLOCKSOURCE} && break; sleep 1; done; cat {CLOCKSOURCE}")
+        # In real time it measures the host, too: a slow one's HPET takes longer to read than the kernel believes.
+        check(source == "tsc" or (emu == "qemu" and not icount), f"the clock source is {source}, not tsc")
         total = int(n.run("awk '/MemTotal/ { print $2 }' /proc/meminfo")) >> 10
         # The hypervisor's 64 MiB, the firmware's, and the kernel's own.
         check(total >= memory * 9 // 10 - 160, f"the guest has only {total} MiB of {memory}")

@@ -12,7 +12,8 @@ _lock = threading.Lock()
 # What a kernel says when the emulator itself did not run for a while: QEMU without --icount, on a busy host.
 JITTER = re.compile(
     r"hrtimer: interrupt took|Lost \d+ RTC interrupts|Long readout interval|interrupt took too long|"
-    r"APIC calibration not consistent|Unable to calibrate against PIT|timekeeping watchdog"
+    r"APIC calibration not consistent|Unable to calibrate against PIT|timekeeping watchdog|"
+    r"HPET/PMTIMER calibration failed|could not calculate TSC khz"
 )
 
 
