@@ -21,7 +21,7 @@ def cards(e):
     return [c for n in e.ctl("run", "all", "nic status --json")[0]["nodes"] for c in n["json"]["cards"]]
 
 
-@case(alone=True)
+@case(alone=True, long=True)
 def frozen_as_one(log):
     """Every epoch ends clean or late, every frame arrives, in order, and no clock has moved but by the time that its node was frozen."""
     with Experiment(logs=(log, None), append="quiet") as e:
