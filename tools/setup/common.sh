@@ -29,3 +29,25 @@ run()
 		die "'$*' failed; the whole output is in $log"
 	}
 }
+
+# archive FILE DIRECTORY COMPILER-AND-FLAGS...: the library FILE of $SOURCES, which are names in DIRECTORY without .c; what is said goes to $LOG.
+archive()
+{
+	file=$1 from=$2
+	shift 2
+	rm -rf "$file" "$file.obj"
+	mkdir -p "$file.obj"
+	for s in $SOURCES; do
+		run "$LOG" "$@" -c "$from/$s.c" -o "$file.obj/$(basename "$s").o"
+	done
+	run "$LOG" ar rcs "$file" "$file.obj"/*.o
+	rm -rf "$file.obj"
+}
+
+# without_sse FILE: the hypervisor's libraries leave the guest's vector registers alone.
+without_sse()
+{
+	if objdump -d "$1" | grep -qE '%(x|y|z)mm|%st'; then
+		die "${1#"$ROOT/"} uses SSE or x87 registers"
+	fi
+}

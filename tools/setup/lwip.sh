@@ -21,16 +21,9 @@ core/ipv4/ip4 core/ipv4/ip4_addr netif/ethernet"
 # build ARCHIVE COMPILER-AND-FLAGS...
 build()
 {
-	archive=$1
+	library=$1
 	shift
-	rm -rf "$OUT/obj" "$OUT/$archive"
-	mkdir -p "$OUT/obj"
-	for s in $SOURCES; do
-		run "$LOG" "$@" -std=gnu11 -w -I "$OUT/include" -I "$ROOT/net/port" \
-			-c "$SRC/$s.c" -o "$OUT/obj/$(basename "$s").o"
-	done
-	run "$LOG" ar rcs "$OUT/$archive" "$OUT"/obj/*.o
-	rm -rf "$OUT/obj"
+	archive "$OUT/$library" "$SRC" "$@" -std=gnu11 -w -I "$OUT/include" -I "$ROOT/net/port"
 }
 
 say "building lwIP"
@@ -43,6 +36,4 @@ build liblwip.a gcc -O2 -g -mgeneral-regs-only -ffreestanding -ffunction-section
 build liblwip-host.a gcc -O1 -g -DHOST_TEST -fsanitize=address,undefined -fno-sanitize-recover=all
 build liblwip-fuzz.a clang -O1 -g -DHOST_TEST -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
-if objdump -d "$OUT/liblwip.a" | grep -qE '%(x|y|z)mm|%st'; then
-	die "build/lwip/liblwip.a uses SSE or x87 registers"
-fi
+without_sse "$OUT/liblwip.a"

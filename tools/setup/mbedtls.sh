@@ -19,16 +19,10 @@ platform_util poly1305 sha256 ssl_ciphersuites ssl_cli ssl_msg ssl_srv ssl_tls"
 # build ARCHIVE COMPILER-AND-FLAGS...
 build()
 {
-	archive=$1
+	library=$1
 	shift
-	rm -rf "$OUT/obj" "$OUT/$archive"
-	mkdir -p "$OUT/obj"
-	for s in $SOURCES; do
-		run "$LOG" "$@" -std=gnu11 -w '-DMBEDTLS_CONFIG_FILE=<mbedtls_config.h>' -I "$OUT/include" \
-			-I "$ROOT/net/port" -I "$SRC/library" -c "$SRC/library/$s.c" -o "$OUT/obj/$s.o"
-	done
-	run "$LOG" ar rcs "$OUT/$archive" "$OUT"/obj/*.o
-	rm -rf "$OUT/obj"
+	archive "$OUT/$library" "$SRC/library" "$@" -std=gnu11 -w '-DMBEDTLS_CONFIG_FILE=<mbedtls_config.h>' -I "$OUT/include" \
+		-I "$ROOT/net/port" -I "$SRC/library"
 }
 
 say "building mbedTLS"
@@ -41,6 +35,4 @@ build libmbedtls.a gcc -O2 -g -mgeneral-regs-only -ffreestanding -ffunction-sect
 build libmbedtls-host.a gcc -O1 -g -DHOST_TEST -fsanitize=address,undefined -fno-sanitize-recover=all
 build libmbedtls-fuzz.a clang -O1 -g -DHOST_TEST -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
-if objdump -d "$OUT/libmbedtls.a" | grep -qE '%(x|y|z)mm|%st'; then
-	die "build/mbedtls/libmbedtls.a uses SSE or x87 registers"
-fi
+without_sse "$OUT/libmbedtls.a"

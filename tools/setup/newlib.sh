@@ -72,9 +72,7 @@ build_gpr()
 	run "$LOG" gcc $flags -DINTEGER_ONLY -DSTRING_ONLY -c "$lib/stdio/vfprintf.c" \
 		-o "$obj/svfiprintf.o"
 	run "$LOG" ar rcs "$BUILD/libgpr.a" "$obj"/*.o
-	if objdump -d "$BUILD/libgpr.a" | grep -qE '%(x|y|z)mm|%st'; then
-		die "build/libgpr.a uses SSE or x87 registers"
-	fi
+	without_sse "$BUILD/libgpr.a"
 }
 
 say "building newlib (about a minute)"

@@ -38,16 +38,9 @@ includes()
 # build ARCHIVE COMPILER-AND-FLAGS...
 build()
 {
-	archive=$1
+	library=$1
 	shift
-	rm -rf "$OUT/obj"
-	mkdir -p "$OUT/obj"
-	for s in $SOURCES; do
-		run "$LOG" "$@" -std=gnu11 -w -include Zydis/Options.h -I "$OUT/include" -I "$SRC/src" \
-			-c "$SRC/src/$s.c" -o "$OUT/obj/$s.o"
-	done
-	run "$LOG" ar rcs "$OUT/$archive" "$OUT"/obj/*.o
-	rm -rf "$OUT/obj"
+	archive "$OUT/$library" "$SRC/src" "$@" -std=gnu11 -w -include Zydis/Options.h -I "$OUT/include" -I "$SRC/src"
 }
 
 say "building Zydis"
@@ -57,6 +50,4 @@ includes
 build libzydis.a gcc -Os -mgeneral-regs-only -ffreestanding \
 	$HV_ARCH_FLAGS -isystem "$BUILD/newlib/include"
 build libzydis-host.a gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
-if objdump -d "$OUT/libzydis.a" | grep -qE '%(x|y|z)mm|%st'; then
-	die "build/zydis/libzydis.a uses SSE or x87 registers"
-fi
+without_sse "$OUT/libzydis.a"
