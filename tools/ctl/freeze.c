@@ -382,18 +382,9 @@ static void on_settled(struct session *s)
 		session_ask_time(s);
 }
 
-static uint32_t count_timed(const struct session *s)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < s->e.node_count; i++)
-		count += s->nodes[i].timed;
-	return count;
-}
-
 static void on_timed(struct session *s)
 {
-	uint32_t timed = count_timed(s);
+	uint32_t timed = session_count_timed(s);
 
 	if (timed == 0) {
 		give_up("no node answers when asked for its state");

@@ -69,6 +69,15 @@ static void agree_on_time(struct session *s)
 	free(in);
 }
 
+uint32_t session_count_timed(const struct session *s)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < s->e.node_count; i++)
+		count += s->nodes[i].timed;
+	return count;
+}
+
 struct moment session_now(const struct session *s)
 {
 	uint64_t mono = mono_now();

@@ -76,6 +76,7 @@ void session_end(struct session *s, int status);
 /* Asks for the shared time of all nodes that are up; then `timed`. */
 void session_ask_time(struct session *s);
 struct moment session_now(const struct session *s);
+uint32_t session_count_timed(const struct session *s); /* nodes that have told their time */
 /* Nothing if the node is not up. A numbered message is a question whose answer tells the time. */
 void session_send(struct session *s, struct node *n, const struct wire_message *m);
 /* Why a node can't be used, or NULL. */

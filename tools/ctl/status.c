@@ -233,18 +233,9 @@ static void time_text(struct text *t, const struct node *n)
 			 duration_text(bound, n->report.report.bound));
 }
 
-static uint32_t count_timed(const struct session *x)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < x->e.node_count; i++)
-		n += x->nodes[i].timed;
-	return n;
-}
-
 static void put_time(struct session *x)
 {
-	uint32_t timed = count_timed(x);
+	uint32_t timed = session_count_timed(x);
 	bool agreed = x->clock.votes * 2 > timed;
 	uint64_t now = session_now(x).shared;
 	struct text t = {0};
