@@ -284,26 +284,29 @@ static bool set_nic_settle(struct config *c, const char *value)
 	return true;
 }
 
+/* Of TCP, or of the processor's I/O: 1 to 65535. */
+static bool parse_port(const char *value, uint16_t *port)
+{
+	uint64_t v;
+
+	if (!parse_number(value, &v) || v < 1 || v > 65535)
+		return false;
+	*port = (uint16_t)v;
+	return true;
+}
+
 static bool set_freeze_mark(struct config *c, const char *value)
 {
-	uint64_t port;
-
-	if (!parse_number(value, &port) || port < 1 || port > 65535)
-		return false;
-	c->freeze_mark = (uint16_t)port;
-	return true;
+	return parse_port(value, &c->freeze_mark);
 }
 
 static bool set_syslog(struct config *c, const char *value)
 {
-	uint64_t port = SYSLOG_PORT;
-	const char *text;
+	const char *port;
 
-	if (!config_ip(value, ':', &c->syslog_ip, &text) || (text && !parse_number(text, &port)) ||
-	    port < 1 || port > 65535)
-		return false;
-	c->syslog_port = (uint16_t)port;
-	return true;
+	c->syslog_port = SYSLOG_PORT;
+	return config_ip(value, ':', &c->syslog_ip, &port) &&
+	       (!port || parse_port(port, &c->syslog_port));
 }
 
 static int hex_digit(char c)
@@ -333,12 +336,7 @@ static bool set_control_key(struct config *c, const char *value)
 
 static bool set_control_port(struct config *c, const char *value)
 {
-	uint64_t port;
-
-	if (!parse_number(value, &port) || port < 1 || port > 65535)
-		return false;
-	c->control_port = (uint16_t)port;
-	return true;
+	return parse_port(value, &c->control_port);
 }
 
 static bool set_experiment(struct config *c, const char *value)
