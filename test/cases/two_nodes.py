@@ -1,24 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two nodes, frozen as one by stasisctl while their guests exchange traffic over a wire with frames in flight."""
 from cases import case
-from experiment import Experiment
+from experiment import Experiment, hidden
 from node import check
 from observe import Observed
 
 FREEZES = 4
 HOLD_S = 1
-
-
-def clocks(e):
-    return [n["json"] for n in e.ctl("run", "all", "time --json")[0]["nodes"]]
-
-
-def freezes(e):
-    return [n["json"]["freezes"][-FREEZES:] for n in e.ctl("run", "all", "freezes --json")[0]["nodes"]]
-
-
-def cards(e):
-    return [c for n in e.ctl("run", "all", "nic status --json")[0]["nodes"] for c in n["json"]["cards"]]
 
 
 @case(alone=True, long=True)
@@ -27,19 +15,20 @@ def frozen_as_one(log):
     with Experiment(logs=(log, None), append="quiet") as e:
         e.boot()
         e.wait_for_clocks()
-        before = clocks(e)
+        before = e.answers("time --json")
         series = ("freeze", "--for", f"{HOLD_S}s", "--every", "3s", "--count", str(FREEZES), "--keep-going")
         o = Observed(e.nodes, e.wire, 3 * FREEZES, lambda _: e.ctl(*series, status=(0, 3)))
-        after = clocks(e)
+        after = e.answers("time --json")
         outcomes = [epoch["outcome"] for epoch in o.result]
         check(len(outcomes) == FREEZES and set(outcomes) <= {"clean", "late"}, f"the epochs ended {outcomes}")
-        for i, records in enumerate(freezes(e)):
-            hidden = (after[i]["host_ns"] - after[i]["virtual_ns"]) - (before[i]["host_ns"] - before[i]["virtual_ns"])
-            frozen = sum(r["frozen_ns"] for r in records)
-            check(abs(hidden - frozen) <= 1000, f"node {i}: {frozen} ns frozen, but its guest's clock lost {hidden} ns")
+        for i, answer in enumerate(e.answers("freezes --json")):
+            lost = hidden(before[i], after[i])
+            frozen = sum(r["frozen_ns"] for r in answer["freezes"][-FREEZES:])
+            check(abs(lost - frozen) <= 1000, f"node {i}: {frozen} ns frozen, but its guest's clock lost {lost} ns")
             check(frozen > FREEZES * HOLD_S * 0.999e9, f"node {i} was frozen for {frozen} ns")
         check(o.lost() == 0, f"{o.lost()} datagrams were lost")
         check(o.disordered() == 0, f"{o.disordered()} datagrams came twice or out of order")
-        check(sum(c["frames_caught"] for c in cards(e)) > 0, "no frame arrived while a node was frozen: nothing was shown")
-        for c in cards(e):
+        cards = [c for answer in e.answers("nic status --json") for c in answer["cards"]]
+        check(sum(c["frames_caught"] for c in cards) > 0, "no frame arrived while a node was frozen: nothing was shown")
+        for c in cards:
             check(c["frames_caught"] == c["frames_delivered"] and c["frames_missed"] == c["damaged"] == c["left_alone"] == 0, f"frames were lost at a card: {c}")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """test/wire itself: delay, rate, order, losses, a link that is down, its figures. No emulator runs."""
 import contextlib
-import json
 import os
 import socket
 import struct
@@ -13,17 +12,14 @@ from cases import case
 from far import free_ports
 from flow import payload
 from node import check
-from paths import ROOT
 from peer import UDP, IPV4, ethernet, ip, udp
-
-WIRE = os.path.join(ROOT, "test", "wire")
-
+from wireprocess import WIRE, WireProcess
 
 def frame(number, size=64):
     return ethernet(b"\x52\x54\0\0\0\2", IPV4, ip(UDP, b"\x0a\0\0\1", b"\x0a\0\0\2", udp(7, 7, payload(1, number, size))))
 
 
-class Ends:
+class Ends(WireProcess):
     """A wire, and a socket at each of its ends."""
 
     def __init__(self, *options):
@@ -33,32 +29,12 @@ class Ends:
         for s, path in ((self.a, paths[0]), (self.b, paths[2])):
             s.bind(path)
             s.settimeout(20)
-        self.command = [WIRE, *options, f"unix:{paths[1]}:{paths[0]}", f"unix:{paths[3]}:{paths[2]}"]
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        check("up" in self._line(), "the wire does not start")
+        super().__init__([f"unix:{paths[1]}:{paths[0]}", f"unix:{paths[3]}:{paths[2]}"], *options)
         self.a.connect(paths[1])
         self.b.connect(paths[3])
 
-    def _line(self):
-        return json.loads(self.process.stdout.readline())
-
-    def tell(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        return self._line()
-
-    def end(self):
-        self.process.stdin.close()
-        figures = self._line()
-        check(self.process.wait(10) == 0, "its exit status is not 0")
-        return figures
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
+    def __exit__(self, *what):
+        super().__exit__(*what)
         self.a.close()
         self.b.close()
         self._directory.cleanup()
@@ -160,11 +136,8 @@ def udp_ends(log):
         for card, port in zip(cards, ports):
             card.bind(("127.0.0.1", port))
             card.settimeout(20)
-        command = [WIRE, *(f"udp:{port + 1}:{port}" for port in ports)]
-        process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-        check(json.loads(process.stdout.readline())["up"], "the wire does not start")
+        wire = stack.enter_context(WireProcess([f"udp:{port + 1}:{port}" for port in ports]))
         for i, (card, other, port) in enumerate(zip(cards, reversed(cards), ports)):
             card.sendto(frame(i), ("127.0.0.1", port + 1))
             check(other.recv(65536) == frame(i), f"nothing comes from end {i}")
-        process.stdin.close()
-        check(all(e["sent"] == e["received"] == 1 for e in json.loads(process.stdout.readline())["ends"]), "the figures are wrong")
+        check(all(e["sent"] == e["received"] == 1 for e in wire.end()["ends"]), "the figures are wrong")

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 #include "hv/log.h"
-#include "net/entropy.h"
 #include "net/tls.h"
 #include "test/fuzz/fuzz.h"
+#include "test/unit/same_random.h"
 
 #define STEPS 1000
 
@@ -25,22 +25,11 @@ static unsigned part, parts;
 static size_t at;
 
 static struct tls server, more[TLS_CONNECTIONS];
-static uint64_t random_state;
 
 void panic(const char *f, ...)
 {
 	(void)f;
 	abort();
-}
-
-int entropy_random(void *unused, unsigned char *out, size_t n)
-{
-	(void)unused;
-	for (size_t i = 0; i < n; i++) {
-		random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
-		out[i] = (unsigned char)(random_state >> 56);
-	}
-	return 0;
 }
 
 static size_t server_send(void *s, const void *buf, size_t n)

@@ -20,17 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "lib/numbered.h"
+#include "lib/watch.h"
 
-#define MAGIC	   0x53746653u
 #define STREAMS	   16
 #define FRAMES_MAX 65536
-#define NS	   1000000000ll
-
-struct head {
-	uint32_t magic, stream, number;
-};
 
 static struct stream {
 	uint32_t number, frames, next, reordered, duplicate, n_gaps;
@@ -58,28 +53,19 @@ static int fail(const char *what)
 
 /* --- send --- */
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NS + t.tv_nsec;
-}
-
 static int send_all(char **argv, size_t size)
 {
 	static uint8_t data[65536];
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
 	const uint32_t stream = (uint32_t)atoi(argv[2]), count = (uint32_t)atoi(argv[3]);
-	const int64_t interval = atoll(argv[4]) * 1000, start = now_ns();
+	const int64_t interval = atoll(argv[4]) * 1000, start = clock_ns(CLOCK_MONOTONIC);
 	int s = socket(AF_INET, SOCK_DGRAM, 0);
 
 	if (s < 0 || inet_pton(AF_INET, argv[0], &to.sin_addr) != 1)
 		return fail("address");
 	for (uint32_t i = 0; i < count && !ended; i++) {
-		int64_t at = start + interval * i;
-		struct timespec t = {at / NS, at % NS};
-		struct head h = {htonl(MAGIC), htonl(stream), htonl(i)};
+		struct timespec t = ns_timespec(start + interval * i);
+		struct numbered h = {htonl(NUMBERED_MAGIC), htonl(stream), htonl(i)};
 
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 		memcpy(data, &h, sizeof(h));
@@ -103,7 +89,7 @@ static struct stream *stream_of(uint32_t number)
 	return &streams[n_streams++];
 }
 
-static void take(const struct head *h, int64_t at)
+static void take(const struct numbered *h, int64_t at)
 {
 	struct stream *s = stream_of(ntohl(h->stream));
 	uint32_t n = ntohl(h->number);
@@ -134,7 +120,7 @@ static int receive_one(int s)
 			   .msg_control = control,
 			   .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(s, &m, 0);
-	struct head h;
+	struct numbered h;
 
 	if (n < (ssize_t)sizeof(h))
 		return n < 0 && errno != EINTR ? -1 : 0;
@@ -143,10 +129,10 @@ static int receive_one(int s)
 		struct timespec t;
 
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS ||
-		    ntohl(h.magic) != MAGIC)
+		    ntohl(h.magic) != NUMBERED_MAGIC)
 			continue;
 		memcpy(&t, CMSG_DATA(c), sizeof(t));
-		take(&h, t.tv_sec * NS + t.tv_nsec);
+		take(&h, t.tv_sec * NS_PER_SEC + t.tv_nsec);
 	}
 	return 0;
 }
@@ -177,7 +163,8 @@ static void show(struct stream *s)
 static int receive_all(const char *port, int64_t seconds)
 {
 	struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-	const int64_t until = seconds ? now_ns() + seconds * NS : INT64_MAX;
+	const int64_t until =
+		seconds ? clock_ns(CLOCK_MONOTONIC) + seconds * NS_PER_SEC : INT64_MAX;
 	int s = socket(AF_INET, SOCK_DGRAM, 0), on = 1, room = 8 << 20;
 
 	setsockopt(s, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
@@ -185,7 +172,7 @@ static int receive_all(const char *port, int64_t seconds)
 	if (bind(s, (struct sockaddr *)&here, sizeof(here)) != 0)
 		return fail("bind");
 	printf("flow listens\n");
-	while (!ended && now_ns() < until) {
+	while (!ended && clock_ns(CLOCK_MONOTONIC) < until) {
 		struct pollfd p = {.fd = s, .events = POLLIN};
 
 		if (poll(&p, 1, 100) > 0 && receive_one(s) != 0)
@@ -208,7 +195,7 @@ int main(int argc, char **argv)
 	if (argc >= 7 && argc <= 8 && !strcmp(argv[1], "send")) {
 		size_t size = argc == 8 ? (size_t)atoi(argv[7]) : 64;
 
-		if (size >= sizeof(struct head) && size <= 65000)
+		if (size >= sizeof(struct numbered) && size <= 65000)
 			return send_all(argv + 2, size);
 	} else if (argc == 4 && !strcmp(argv[1], "recv")) {
 		return receive_all(argv[2], atoll(argv[3]));

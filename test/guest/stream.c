@@ -20,20 +20,19 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "lib/numbered.h"
 #include "lib/watch.h"
 
 #define NUMBERS_MAX (1 << 22)
 #define BUFFER	    (4 << 20) /* of the socket: bytes */
 
-/* Begins as the wire's judge knows numbered streams (test/lib/flow.py); big-endian. */
+/* Big-endian. */
 struct datagram {
-	uint32_t magic, stream;
-	uint32_t number; /* from 0 */
+	struct numbered is;
 	uint32_t zero;
 	uint64_t departure;
 	uint8_t padding[176];
 };
-#define MAGIC 0x53746653
 
 static int die(const char *what)
 {
@@ -44,7 +43,7 @@ static int die(const char *what)
 static int send_all(const char *address, int port, long rate, long seconds)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	struct datagram d = {.magic = htonl(MAGIC), .stream = htonl((uint32_t)port)};
+	struct datagram d = {.is = {htonl(NUMBERED_MAGIC), htonl((uint32_t)port), 0}};
 	int s = socket(AF_INET, SOCK_DGRAM, 0);
 
 	if (inet_pton(AF_INET, address, &to.sin_addr) != 1 || rate <= 0) {
@@ -66,7 +65,7 @@ static int send_all(const char *address, int port, long rate, long seconds)
 		late = clock_ns(CLOCK_MONOTONIC) - due;
 		if (late > late_max)
 			late_max = late;
-		d.number = htonl((uint32_t)i);
+		d.is.number = htonl((uint32_t)i);
 		d.departure = htobe64((uint64_t)clock_ns(CLOCK_REALTIME));
 		if (send(s, &d, sizeof(d), 0) != sizeof(d))
 			failed++;
@@ -106,10 +105,10 @@ static void take(struct receiver *r, const struct datagram *d, int64_t arrival)
 {
 	int64_t departure = (int64_t)be64toh(d->departure), way = arrival - departure;
 	int64_t number = departure / NS_PER_SEC;
-	uint32_t n = ntohl(d->number);
+	uint32_t n = ntohl(d->is.number);
 	struct second *s = &r->second;
 
-	if (ntohl(d->magic) != MAGIC || n >= NUMBERS_MAX)
+	if (ntohl(d->is.magic) != NUMBERED_MAGIC || n >= NUMBERS_MAX)
 		return;
 	if (r->seen[n / 8] & 1 << n % 8) {
 		r->twice++;

@@ -13,14 +13,14 @@ import tempfile
 import time
 
 from node import Failure, Node
-from paths import BUILD, INITRD_NETWORK, KERNEL, ROOT
+from paths import BUILD, INITRD_NETWORK, KERNEL
+from wireprocess import WireProcess
 
 CONTROL_PORT = 4789
 NUMBER = 7  # of the experiment
 HUB = 7
 NODES = 2
 STASISCTL = os.path.join(BUILD, "stasisctl")
-WIRE = os.path.join(ROOT, "test", "wire")
 # What an emulated pair on a busy host needs: its clocks are a host process's.
 TOLERANT = ("margin = 500ms", "lead = 2s", "late_limit = 1s", "late_clean = 20ms", "clock_bound = 100ms")
 
@@ -29,29 +29,6 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
-
-
-class Wire:
-    """test/wire, told what to do line by line."""
-
-    def __init__(self, ends, *options):
-        self._process = subprocess.Popen([WIRE, *options, *ends], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._answer()
-
-    def _answer(self):
-        line = self._process.stdout.readline()
-        if not line:
-            raise Failure(f"the wire has ended with status {self._process.wait()}")
-        return json.loads(line)
-
-    def tell(self, line):
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self):
-        self._process.kill()
-        self._process.wait()
 
 
 class Qmp:
@@ -78,6 +55,11 @@ class Qmp:
                 return answer["return"]
 
 
+def hidden(before, after):
+    """Host time that a guest's clock did not see between two answers of its node to `time` (ns)."""
+    return (after["host_ns"] - after["virtual_ns"]) - (before["host_ns"] - before["virtual_ns"])
+
+
 class Experiment:
     """`emulator(i)`: more arguments for the QEMU of node i."""
 
@@ -89,7 +71,7 @@ class Experiment:
         try:
             self._write_file()
             ends = [f"unix:{self.path(f'wire{i}')}:{self.path(f'card{i}')}" for i in range(NODES)]
-            self.wire = Wire(ends, "--delay", str(delay_ms), *(["--pcap", pcap] if pcap else []))
+            self.wire = WireProcess(ends, "--delay", str(delay_ms), *(["--pcap", pcap] if pcap else []))
             for i in range(NODES):
                 self.nodes.append(self._node(i, card, memory, logs[i], config, options))
         except BaseException:
@@ -156,6 +138,10 @@ class Experiment:
             raise Failure(f"stasisctl {' '.join(args)}: exit status {r.returncode}\n{r.stdout}{r.stderr}")
         return [json.loads(line) for line in r.stdout.splitlines()]
 
+    def answers(self, command):
+        """Of each node's prompt."""
+        return [n["json"] for n in self.ctl("run", "all", command)[0]["nodes"]]
+
     def __enter__(self):
         return self
 
@@ -166,5 +152,5 @@ class Experiment:
         for n in self.nodes:
             n.__exit__()
         if self.wire:
-            self.wire.close()
+            self.wire.__exit__()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Nodes' cards on test/wire: a wire between two cards, or between a card and a host of this test (peer.Peer)."""
-import json
 import os
 import socket
-import subprocess
 import tempfile
 import threading
 import time
 
 from flow import payload
-from node import Failure, check
-from paths import ROOT
 from peer import ICMP, IPV4, NODE_IP, PEER_IP, UDP, Peer, checksum, udp
+from wireprocess import WireProcess
 
-WIRE = os.path.join(ROOT, "test", "wire")
 PORT = 7000
 ADDRESS, NODE_ADDRESS = socket.inet_ntoa(PEER_IP), socket.inet_ntoa(NODE_IP)
 
 
-class Wire:
+class Wire(WireProcess):
     """Ends for two programs; `netdevs` are what QEMU's -netdev takes, less its id. An end that is `udp` is for Bochs: `ethmods`."""
 
     def __init__(self, *options, ends=("unix", "unix")):
@@ -35,29 +31,13 @@ class Wire:
             else:
                 here, there = kind
             arguments.append(f"{'udp' if kind == 'udp' else 'unix'}:{here}:{there}")
-        self._process = subprocess.Popen([WIRE, *options, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        check(self._line()["up"], "the wire does not start")
-
-    def _line(self):
-        line = self._process.stdout.readline()
-        if not line:
-            raise Failure("the wire has ended")
-        return json.loads(line)
-
-    def tell(self, line):
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        return self._line()
+        super().__init__(arguments, *options)
 
     def statistics(self):
         return self.tell("stats")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._process.kill()
-        self._process.wait()
+    def __exit__(self, *what):
+        super().__exit__(*what)
         self._directory.cleanup()
 
 

@@ -14,9 +14,9 @@
 #include "hv/log.h"
 #include "net/control.h"
 #include "net/ctlnet.h"
-#include "net/entropy.h"
 #include "net/tls.h"
 #include "test/unit/check.h"
+#include "test/unit/same_random.h"
 
 #define FRAMES	256u
 #define CLIENTS 12
@@ -27,7 +27,6 @@ static struct netif loop;
 static struct pbuf *frames[FRAMES];
 static unsigned frames_in, frames_out;
 static struct handoff handoff_block;
-static uint64_t random_state = 1;
 static char last_log[256];
 static unsigned logs, kicks;
 
@@ -66,16 +65,6 @@ void panic(const char *f, ...)
 {
 	printf("panic: %s\n", f);
 	abort();
-}
-
-int entropy_random(void *unused, unsigned char *out, size_t n)
-{
-	(void)unused;
-	for (size_t i = 0; i < n; i++) {
-		random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
-		out[i] = (unsigned char)(random_state >> 56);
-	}
-	return 0;
 }
 
 void log_at(enum log_level level, const char *f, ...)

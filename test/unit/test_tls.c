@@ -6,9 +6,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include "hv/log.h"
-#include "net/entropy.h"
 #include "net/tls.h"
 #include "test/unit/check.h"
+#include "test/unit/same_random.h"
 
 #define PIPE  65536
 #define TURNS 200
@@ -25,22 +25,11 @@ static struct tls server;
 static mbedtls_ssl_context client;
 static mbedtls_ssl_config client_config;
 static const uint8_t key[32] = "0123456789abcdef0123456789abcdef";
-static uint64_t random_state = 1;
 
 void panic(const char *f, ...)
 {
 	printf("panic: %s\n", f);
 	abort();
-}
-
-int entropy_random(void *unused, unsigned char *out, size_t n)
-{
-	(void)unused;
-	for (size_t i = 0; i < n; i++) {
-		random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
-		out[i] = (unsigned char)(random_state >> 56);
-	}
-	return 0;
 }
 
 static size_t pipe_put(struct pipe *p, const void *buf, size_t n)
