@@ -117,14 +117,20 @@ static struct freeze_record *current(void)
 	return &records[(total - 1) % FREEZE_RECORDS];
 }
 
-/* All CPUs have a new deadline to look at. One that counts from an exit is for the state that the
- * guest is in then: nobody leaves it early. */
-static void set_due(uint64_t at)
+/* A freeze that counts from an exit is for the state that the guest is in then: nobody leaves it
+ * early. */
+static void store_due(uint64_t at)
 {
 	uint64_t by = plan.exit_slot == NO_EXIT_SLOT ? early_learned : 0;
 
 	__atomic_store_n(&early, by, __ATOMIC_RELAXED);
 	__atomic_store_n(&due, at, __ATOMIC_RELEASE);
+}
+
+/* All CPUs have a new deadline to look at. */
+static void set_due(uint64_t at)
+{
+	store_due(at);
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		vcpu_request(vcpu_get(i), VCPU_REQ_DEADLINE);
 }
@@ -323,8 +329,7 @@ static void start_node(struct vcpu *v)
 	/* all of them are past every look at these */
 	parked = ready = 0;
 	last_seen = 0;
-	__atomic_store_n(&early, early_learned, __ATOMIC_RELAXED);
-	__atomic_store_n(&due, plan.at, __ATOMIC_RELEASE);
+	store_due(plan.at);
 	set_state(NODE_RUNNING);
 	at = later(node_host_ticks(), us_to_ticks(START_MARGIN_US));
 	if (at < wake)
@@ -352,23 +357,45 @@ static uint64_t nearest(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Frozen, with console and control network alive. */
+static void work_for_network(void)
+{
+	ctlnet_work(false);
+}
+
+/* One piece of what goes on while the guest stands. False: nothing is due, and *next is the tick at
+ * which something will be. */
+static bool work_frozen(uint64_t *next)
+{
+	static const struct {
+		uint64_t (*due)(void);
+		void (*work)(void);
+	} jobs[] = {{pass_due, pass_work},
+		    {experiment_due, experiment_work},
+		    {ctlnet_due, work_for_network}};
+
+	*next = HOST_NEVER;
+	for (unsigned i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+		uint64_t at = jobs[i].due();
+
+		if (rdtsc() >= at) {
+			jobs[i].work();
+			return true;
+		}
+		*next = nearest(*next, at);
+	}
+	return false;
+}
+
+/* Frozen, with console, control network and the experiment's cards alive. */
 static void wait_frozen(struct vcpu *v)
 {
+	uint64_t next;
+
 	while (freeze_state() == NODE_FROZEN) {
 		if (node_host_ticks() >= wake_up_at()) {
 			start_node(v);
-		} else if (rdtsc() >= pass_due()) {
-			pass_work();
-		} else if (rdtsc() >= experiment_due()) {
-			experiment_work();
-		} else if (rdtsc() >= ctlnet_due()) {
-			ctlnet_work(false);
-		} else if (!vcpu_serve_boot_cpu(v)) {
-			uint64_t due = nearest(nearest(pass_due(), experiment_due()),
-					       nearest(console_due(), ctlnet_due()));
-
-			lapic_timer_arm(nearest(wake_up_at(), due));
+		} else if (!work_frozen(&next) && !vcpu_serve_boot_cpu(v)) {
+			lapic_timer_arm(nearest(wake_up_at(), nearest(console_due(), next)));
 			halt_once();
 		}
 	}
