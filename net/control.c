@@ -40,14 +40,14 @@ struct control_conn {
 
 	struct tls tls;
 	struct ctl_reader reader;
-	uint8_t payload[CTL_TO_NODE_MAX + 1]; /* of the record that comes; a NUL behind it */
 	enum state state;
 	uint32_t ip;
 	uint32_t head, tail; /* of what is sent: tail..head */
 	uint16_t port, in_at;
 	bool ready; /* there may be something to do */
 	bool opened, ended;
-	uint8_t out[OUT_SIZE]; /* plain text on its way */
+	uint8_t payload[CTL_TO_NODE_MAX + 1]; /* of the record that comes; a NUL behind it */
+	uint8_t out[OUT_SIZE];		      /* plain text on its way */
 };
 
 static struct control_conn conns[CONTROL_CONNECTIONS];
