@@ -4,6 +4,7 @@
 #define SECOND	       1000000000
 #define SETTLING       6 /* offsets for which the servo follows fast */
 #define LOCK_AFTER     3 /* offsets within the bound */
+#define LOST_AFTER     3 /* beyond it; each one widens it */
 #define NOISE_FLOOR    100
 #define OUTLIER_FACTOR 6
 #define OUTLIERS_REAL  4      /* that stay are not the network's */
@@ -24,7 +25,7 @@ static void forget_noise(struct servo *s)
 {
 	s->noise_count = 0;
 	s->jitter = s->usual = 0;
-	s->good = s->outliers = 0;
+	s->good = s->bad = s->outliers = 0;
 }
 
 void servo_restart(struct servo *s)
@@ -172,9 +173,10 @@ static void judge_lock(struct servo *s, uint64_t local, int64_t offset)
 	bool good = s->taken > SETTLING && magnitude(offset) <= servo_bound(s, local);
 
 	s->good = good ? s->good + 1 : 0;
+	s->bad = good ? 0 : s->bad + 1;
 	if (s->good >= LOCK_AFTER)
 		s->state = SERVO_LOCKED;
-	else if (!good)
+	else if (s->bad >= LOST_AFTER)
 		s->state = SERVO_TRACKING;
 }
 

@@ -56,7 +56,8 @@ struct servo {
 	uint64_t interval;		/* latest, between offsets that were taken */
 	uint64_t last;			/* local time of the latest offset that was taken */
 	int64_t offset;			/* shared - master's, then */
-	unsigned good, outliers, taken; /* good: in a row within the bound; outliers: in a row */
+	unsigned good, bad;	 /* in a row, within the bound and beyond it */
+	unsigned outliers, taken; /* outliers: in a row */
 	uint64_t rejected;		/* all of them */
 };
 

@@ -226,6 +226,34 @@ static void test_master_steps(void)
 	CHECK(locked() && worst < 5000);
 }
 
+/* Off by `offset`, on a path of 5 us; 0: by a little more than what the bound allows. */
+static enum servo_result arrive(int64_t offset)
+{
+	pass(SECOND);
+	servo_delay(&s, 5000);
+	if (!offset)
+		offset = (int64_t)servo_bound(&s, local_now()) + 1;
+	return servo_arrival(&s, local_now(), 5000 + offset);
+}
+
+/* A freeze must not end as one of an unknown clock because of one bad measurement. */
+static void test_lock_kept(void)
+{
+	unsigned n = 0;
+
+	begin(0, 0);
+	for (int i = 0; i < 100; i++)
+		(void)arrive(i % 2 ? 20000 : -20000);
+	CHECK(locked());
+	servo_hold(&s, true, local_now());
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(arrive(0), SERVO_TAKEN);
+	CHECK(s.bad == 2 && locked());
+	for (; n < 40 && locked(); n++)
+		(void)arrive(0);
+	CHECK(n < 40);
+}
+
 static void test_holdover(void)
 {
 	uint64_t before;
@@ -329,6 +357,7 @@ int main(void)
 	RUN(test_burst);
 	RUN(test_single_spikes);
 	RUN(test_master_steps);
+	RUN(test_lock_kept);
 	RUN(test_holdover);
 	RUN(test_holdover_after_noise);
 	RUN(test_held);

@@ -13,6 +13,17 @@ static const char *const fate_names[] = {
 	[FATE_ALONE] = "alone",
 };
 
+static const char *clock_reason(const struct epoch *e, const struct coordinator_node *n)
+{
+	uint64_t bound = n->freeze_bound;
+
+	if (n->flags & REPORT_STEPPED)
+		return "stepped";
+	if (bound <= e->c.config.bound_max)
+		bound = n->thaw_bound;
+	return bound == WIRE_NEVER ? "not locked" : "error too large";
+}
+
 /* More than the fate's name says; NULL: nothing. */
 static const char *reason(const struct epoch *e, uint32_t node)
 {
@@ -25,6 +36,8 @@ static const char *reason(const struct epoch *e, uint32_t node)
 		return n->result ? wire_result_text((enum wire_result)n->result) : NULL;
 	case FATE_SILENT:
 		return node_problem(&e->s->nodes[node]);
+	case FATE_CLOCK:
+		return clock_reason(e, n);
 	default:
 		return NULL;
 	}
