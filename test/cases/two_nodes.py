@@ -1,12 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two nodes, frozen as one by stasisctl while their guests exchange traffic over a wire with frames in flight."""
+"""Two nodes, frozen as one while their guests exchange traffic over a wire with frames in flight."""
+import json
+import time
+
+import far
 from cases import case
 from experiment import Experiment, hidden
-from node import check
-from observe import Observed
+from node import Node, check
+from observe import ADDRESS, Observed
+from paths import INITRD_NETWORK, KERNEL
 
 FREEZES = 4
 HOLD_S = 1
+
+
+def nothing_lost(o, cards):
+    check(o.lost() == 0, f"{o.lost()} datagrams were lost")
+    check(o.disordered() == 0, f"{o.disordered()} datagrams came twice or out of order")
+    check(sum(c["frames_caught"] for c in cards) > 0, "no frame arrived while a node was frozen: nothing was shown")
+    for c in cards:
+        check(c["frames_caught"] == c["frames_delivered"] and c["frames_missed"] == c["damaged"] == c["left_alone"] == 0, f"frames were lost at a card: {c}")
 
 
 @case(alone=True, long=True)
@@ -26,9 +39,49 @@ def frozen_as_one(log):
             frozen = sum(r["frozen_ns"] for r in answer["freezes"][-FREEZES:])
             check(abs(lost - frozen) <= 1000, f"node {i}: {frozen} ns frozen, but its guest's clock lost {lost} ns")
             check(frozen > FREEZES * HOLD_S * 0.999e9, f"node {i} was frozen for {frozen} ns")
-        check(o.lost() == 0, f"{o.lost()} datagrams were lost")
-        check(o.disordered() == 0, f"{o.disordered()} datagrams came twice or out of order")
-        cards = [c for answer in e.answers("nic status --json") for c in answer["cards"]]
-        check(sum(c["frames_caught"] for c in cards) > 0, "no frame arrived while a node was frozen: nothing was shown")
-        for c in cards:
-            check(c["frames_caught"] == c["frames_delivered"] and c["frames_missed"] == c["damaged"] == c["left_alone"] == 0, f"frames were lost at a card: {c}")
+        nothing_lost(o, [c for answer in e.answers("nic status --json") for c in answer["cards"]])
+
+
+# Bochs goes no faster than the host's time, so that both guests' seconds are about as long.
+BOCHS = ["--emu-arg=clock: sync=slowdown, time0=1700000000"]
+BOCHS_FREEZES = 5
+RUNS_S, FROZEN_S = 5, 8  # between freezes, and each
+
+
+def at_both_prompts(nodes, log):
+    """No network commands these nodes: one prompt after the other, and how far apart that was (host s)."""
+    apart = []
+    for i in range(BOCHS_FREEZES):
+        time.sleep(RUNS_S)  # traffic, not synchronization
+        began = time.monotonic()
+        for n in nodes:
+            answer = n.stasis(f"freeze --for {FROZEN_S}s", timeout=300)
+            check("frozen" in answer or "armed" in answer, f"freeze answers {answer!r}")
+        apart.append(time.monotonic() - began)
+        for n in nodes:
+            while json.loads(n.stasis("status --json", timeout=300))["state"] != "running":
+                pass
+    log.write(f"\nthe freezes were at most this far apart: {apart}\n")
+    return apart
+
+
+@case(alone=True, long=True)
+def frozen_under_vtx(log):
+    """Two nodes in Bochs, a stock driver on each 82540EM: five freezes that are longer than they are apart, and no frame is lost at the switch."""
+    with far.Wire("--delay", "5", ends=("udp", "udp")) as wire:
+        options = {"emu": "bochs", "kernel": KERNEL, "initrd": INITRD_NETWORK, "memory": 512, "append": "quiet"}
+        with Node(log=log, extra=["--nic", f"e1000,{wire.ethmods[0]}", *BOCHS], index=0, **options) as a:
+            with Node(extra=["--nic", f"e1000,{wire.ethmods[1]}", *BOCHS], index=1, **options) as b:
+                nodes = (a, b)
+                for n, address in zip(nodes, ADDRESS):
+                    n.boot()
+                    n.run(f"ip link set eth0 up; ip addr add {address}/24 dev eth0")
+                    n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
+                a.run(f"ping -c 3 -i 0.2 -W 5 {ADDRESS[1]}", timeout=300)
+                o = Observed(nodes, wire, 3 * BOCHS_FREEZES * RUNS_S, lambda _: at_both_prompts(nodes, log))
+                check(FROZEN_S > 10 * max(o.result), f"the freezes were {o.result} s apart, too far for {FROZEN_S} s")
+                answers = [json.loads(n.stasis("nic status --json", timeout=300)) for n in nodes]
+                records = [json.loads(n.stasis("freezes --json", timeout=300)) for n in nodes]
+                log.write(f"\n{answers}\n{records}\n{o.counters}\n")
+                check(all(r["total"] == BOCHS_FREEZES for r in records), f"not all freezes came about: {records}")
+                nothing_lost(o, [c for answer in answers for c in answer["cards"]])

@@ -41,8 +41,8 @@ class Qmp:
         self._file.readline()  # the greeting
         self.give("qmp_capabilities")
 
-    def give(self, command):
-        self._file.write(json.dumps({"execute": command}) + "\n")
+    def give(self, command, **arguments):
+        self._file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self._file.flush()
         while True:
             line = self._file.readline()
@@ -67,7 +67,7 @@ class Experiment:
         self.directory = tempfile.mkdtemp(prefix="stasis-")  # short: the path of a socket has 107 bytes
         self.key = os.urandom(32).hex()
         self.ports = [free_port() for _ in range(NODES)]
-        self.nodes, self.wire, self.emulator = [], None, emulator
+        self.nodes, self.wire, self.emulator, self._monitors = [], None, emulator, {}
         try:
             self._write_file()
             ends = [f"unix:{self.path(f'wire{i}')}:{self.path(f'card{i}')}" for i in range(NODES)]
@@ -80,6 +80,16 @@ class Experiment:
 
     def path(self, name):
         return os.path.join(self.directory, name)
+
+    def monitor(self, i):
+        """Of node i's emulator."""
+        if i not in self._monitors:
+            self._monitors[i] = Qmp(self.path(f"qmp{i}"))
+        return self._monitors[i]
+
+    def pull(self, i, plugged=False):
+        """Node i's cable to the control network, out or in again. Its time comes the same way."""
+        self.monitor(i).give("set_link", name="control", up=plugged)
 
     def _write_file(self):
         key = self.path("key")
@@ -129,6 +139,11 @@ class Experiment:
             if time.monotonic() > end:
                 raise Failure(f"the nodes' clocks do not agree after {patience} s: {answer}")
             time.sleep(1)
+
+    def start_ctl(self, *args):
+        """stasisctl --json, running; `lines_of` must follow, or a kill."""
+        command = [STASISCTL, "-e", self.path("experiment"), "--json", *args]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ctl(self, *args, timeout=600, status=(0,)):
         """stasisctl --json; its lines. Fails if its exit status is none of these."""
