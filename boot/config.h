@@ -2,7 +2,7 @@
 /*
  * Configuration: key=value, from the image's load options and from stasis.cfg. Pure: text in,
  * struct config out. The keys, with defaults and examples, are in docs/boot.md; the table of them
- * is in config.c.
+ * is in config_keys.c.
  *
  * Use: config_init, then config_options (if there are any), then config_file (if there is one),
  * then config_finish. A key given in the options overrides the file's. Every function returns 0, or

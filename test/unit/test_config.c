@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* build: boot/config.c boot/disk_place.c */
+/* build: boot/config.c boot/config_keys.c boot/config_nic.c boot/config_text.c boot/config_value.c boot/disk_place.c */
 #include "boot/config.h"
 #include "test/unit/check.h"
 
