@@ -52,13 +52,13 @@ struct servo {
 	unsigned noise_next, noise_count;
 	uint64_t jitter, usual; /* the largest and the middle one */
 
-	int64_t integral;		/* rate without the proportional part */
-	uint64_t interval;		/* latest, between offsets that were taken */
-	uint64_t last;			/* local time of the latest offset that was taken */
-	int64_t offset;			/* shared - master's, then */
-	unsigned good, bad;	 /* in a row, within the bound and beyond it */
+	int64_t integral;	  /* rate without the proportional part */
+	uint64_t interval;	  /* latest, between offsets that were taken */
+	uint64_t last;		  /* local time of the latest offset that was taken */
+	int64_t offset;		  /* shared - master's, then */
+	unsigned good, bad;	  /* in a row, within the bound and beyond it */
 	unsigned outliers, taken; /* outliers: in a row */
-	uint64_t rejected;		/* all of them */
+	uint64_t rejected;	  /* all of them */
 };
 
 enum servo_result { SERVO_TAKEN, SERVO_REJECTED, SERVO_STEPPED };

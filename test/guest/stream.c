@@ -2,11 +2,12 @@
 /*
  * A paced stream of numbered, time-stamped datagrams over IPv4/UDP, and its judge:
  *   stream send ADDRESS PORT RATE SECONDS     RATE datagrams a second; PORT is the stream's number
- *   stream receive PORT FILE                  until SIGINT or SIGTERM
+ *   stream receive PORT FILE [each]           until SIGINT or SIGTERM
  * The receiver takes the kernel's time stamp of each arrival (CLOCK_REALTIME) and writes a line to
  * FILE for each second of the sender's: `second first_number received min_ns max_ns gap_ns`, where
  * min and max are of (arrival here - departure there), which contains how far apart the two clocks
- * are, and gap is the largest pause between arrivals. At the end it prints
+ * are, and gap is the largest pause between arrivals; with `each` a line for each datagram instead:
+ * `number arrival-departure_ns`. At the end it prints
  * `stream received=N lost=N twice=N disordered=N drops=N`; drops are those of the socket's buffer.
  * The sender prints `stream sent=N failed=N late_max_ns=N`: how late it was woken at worst.
  */
@@ -15,6 +16,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +86,7 @@ struct second {
 struct receiver {
 	int socket;
 	FILE *out;
+	bool each;
 	struct second second;
 	uint8_t *seen; /* a bit each */
 	uint64_t received, twice, disordered, highest;
@@ -95,7 +98,7 @@ static void put_second(struct receiver *r)
 {
 	const struct second *s = &r->second;
 
-	if (s->received)
+	if (s->received && !r->each)
 		fprintf(r->out, "%lld %llu %llu %lld %lld %lld\n", (long long)s->number,
 			(unsigned long long)s->first, (unsigned long long)s->received,
 			(long long)s->min, (long long)s->max, (long long)s->gap);
@@ -119,6 +122,8 @@ static void take(struct receiver *r, const struct datagram *d, int64_t arrival)
 		r->disordered++;
 	else
 		r->highest = n;
+	if (r->each)
+		fprintf(r->out, "%u %lld\n", n, (long long)way);
 	if (number != s->number) {
 		put_second(r);
 		*s = (struct second){.number = number, .first = n, .min = way, .max = way};
@@ -173,11 +178,12 @@ static void *receive_all(void *arg)
 	return NULL;
 }
 
-static int receive(int port, const char *file)
+static int receive(int port, const char *file, bool each)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	struct timeval patience = {.tv_usec = 100000};
 	struct receiver r = {.out = fopen(file, "w"),
+			     .each = each,
 			     .seen = calloc(NUMBERS_MAX / 8, 1),
 			     .socket = socket(AF_INET, SOCK_DGRAM, 0)};
 	int s = r.socket, on = 1, buffer = BUFFER;
@@ -211,8 +217,10 @@ int main(int argc, char **argv)
 	if (argc == 6 && strcmp(argv[1], "send") == 0)
 		return send_all(argv[2], atoi(argv[3]), atol(argv[4]), atol(argv[5]));
 	if (argc == 4 && strcmp(argv[1], "receive") == 0)
-		return receive(atoi(argv[2]), argv[3]);
-	(void)fprintf(stderr,
-		      "usage: stream send ADDRESS PORT RATE SECONDS | stream receive PORT FILE\n");
+		return receive(atoi(argv[2]), argv[3], false);
+	if (argc == 5 && strcmp(argv[1], "receive") == 0 && strcmp(argv[4], "each") == 0)
+		return receive(atoi(argv[2]), argv[3], true);
+	(void)fprintf(stderr, "usage: stream send ADDRESS PORT RATE SECONDS | stream receive PORT "
+			      "FILE [each]\n");
 	return 2;
 }
