@@ -160,15 +160,16 @@ CTL_SHARED := net/ctl_record.c hv/duration.c $(wildcard proto/*.c)
 CTL_SRC := $(sort $(wildcard tools/ctl/*.c)) $(CTL_SHARED)
 CTL_OBJ := $(patsubst %.c,$(B)/tool/%.o,$(CTL_SRC))
 CTL_LIBS := -luv -lmbedtls -lmbedx509 -lmbedcrypto
+JSON_LIB := -ljansson
 $(B)/stasisctl: $(CTL_OBJ)
 	$(SAY) HOSTLD $@
-	$(Q)gcc -o $@ $(CTL_OBJ) $(CTL_LIBS)
+	$(Q)gcc -o $@ $(CTL_OBJ) $(CTL_LIBS) $(JSON_LIB)
 
 # The same with sanitizers, and what answers it in tests: nodes that only speak the protocol.
 $(B)/test/stasisctl: $(CTL_SRC) $(wildcard tools/ctl/*.h proto/*.h) net/ctl_record.h | $(STAMP)/newlib
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
-	$(Q)gcc $(TOOL_FLAGS) -O1 -fno-omit-frame-pointer $(WARN) $(SANITIZE) -o $@ $(CTL_SRC) $(CTL_LIBS)
+	$(Q)gcc $(TOOL_FLAGS) -O1 -fno-omit-frame-pointer $(WARN) $(SANITIZE) -o $@ $(CTL_SRC) $(CTL_LIBS) $(JSON_LIB)
 $(B)/test/fakenodes: $(wildcard test/ctl/*.c) $(CTL_SHARED) $(wildcard test/ctl/*.h proto/*.h) net/ctl_record.h | $(STAMP)/newlib
 	$(SAY) HOSTCC $@
 	@mkdir -p $(@D)
@@ -215,6 +216,7 @@ UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zy
 	-isystem $(B)/lwip/include -isystem $(B)/mbedtls/include $(MBEDTLS_CONFIG) -isystem net/port -idirafter $(B)/newlib/include -DHOST_TEST \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+$(B)/unit/test_ctl $(B)/fuzz/fuzz_experiment: HOST_LIBS += $(JSON_LIB)
 comma := ,
 build_line = $(shell sed -n '1$(comma)5s;^/\* build:\(.*\)\*/.*;\1;p' $(1))
 

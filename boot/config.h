@@ -45,7 +45,7 @@ struct config {
 	uint16_t syslog_port, control_port;
 	uint32_t control_key_size; /* bytes; 0: no control server */
 	uint8_t control_key[HANDOFF_KEY_SIZE];
-	uint64_t experiment; /* 0 = none */
+	uint64_t experiment; /* below 2^63; 0 = none */
 	uint32_t node;
 	uint32_t ptp;		       /* enum ptp_mode */
 	char options[HANDOFF_CMDLINE]; /* the keys in force, as given; no secrets */

@@ -222,7 +222,7 @@ static bool set_control_port(struct config *c, const char *value)
 
 static bool set_experiment(struct config *c, const char *value)
 {
-	return config_number(value, 1, UINT64_MAX, &c->experiment);
+	return config_number(value, 1, INT64_MAX, &c->experiment);
 }
 
 static bool set_node(struct config *c, const char *value)
@@ -267,7 +267,7 @@ const struct config_key config_keys[] = {
 	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000", false},
 	{"control_key", set_control_key, "use 64 hex digits", true},
 	{"control_port", set_control_port, "use 1 to 65535", false},
-	{"experiment", set_experiment, "use a number from 1", false},
+	{"experiment", set_experiment, "use a number, 1 to 9223372036854775807", false},
 	{"node", set_node, "use a number, 0 to 999999", false},
 	{"ptp", set_ptp, "use on, off, master or slave", false},
 };

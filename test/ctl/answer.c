@@ -19,13 +19,20 @@ static void say(struct connection *c, enum ctl_type type, uint16_t channel, cons
 static void hello(struct connection *c)
 {
 	const struct node *n = c->node;
+	const char *boot = "\"boot\":7,";
 	char text[512];
 
+	if (is(c, "lacks"))
+		boot = "";
+	else if (is(c, "negative"))
+		boot = "\"boot\":-7,";
+	else if (is(c, "twice"))
+		boot = "\"boot\":7,\"boot\":8,";
 	(void)snprintf(text, sizeof(text),
 		       "{\"version\":%d,\"name\":\"fake%" PRIu32 "\",%s\"stasis\":\"%s\","
 		       "\"state\":\"%s\",\"experiment\":%" PRIu64 ",\"node\":%" PRIu32
 		       ",\"port_margin_ns\":0}",
-		       is(c, "version") ? 2 : 1, n->index, is(c, "lacks") ? "" : "\"boot\":7,",
+		       is(c, "version") ? 2 : 1, n->index, boot,
 		       is(c, "escape") ? "\\u001b[2J" : "fake",
 		       n->p.report.state == STATE_FROZEN ? "frozen" : "running",
 		       n->experiment + is(c, "experiment"), n->index + is(c, "node"));
@@ -79,6 +86,33 @@ static void flood(struct connection *c, uint16_t channel)
 	free(big);
 }
 
+static void say_json(struct connection *c, uint16_t channel, const char *kind)
+{
+	static const char *const kinds[][2] = {
+		{"deep", "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["
+			 "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"},
+		{"twice", "{\"a\":1,\"a\":2}"},
+		{"nan", "{\"a\":NaN}"},
+		{"infinite", "{\"a\":1e999}"},
+		{"large", "{\"a\":9223372036854775808}"},
+		{"utf8", "{\"a\":\"\xff\"}"},
+		{"surrogate", "{\"a\":\"\\udc00\"}"},
+		{"nul", "{\"a\":\"\\u0000\"}"},
+		{"list", "[{}]"},
+		{"more", "{} {}"},
+		{"lines", "{\n\"b\":[9223372036854775807,-1,0.5],\n\"a\":\"\\u001b\\\"\"}"},
+		{"long", "{}"},
+	};
+	char blanks[CTL_TO_CLIENT_MAX];
+
+	memset(blanks, ' ', sizeof(blanks));
+	for (int i = 0; i < 10 && strcmp(kind, "long") == 0; i++)
+		serve_send(c, CTL_OUTPUT, channel, blanks, sizeof(blanks));
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kind, kinds[i][0]) == 0)
+			say(c, CTL_OUTPUT, channel, kinds[i][1]);
+}
+
 static void command(struct connection *c, uint16_t channel, const char *line)
 {
 	uint32_t status = 0;
@@ -95,6 +129,8 @@ static void command(struct connection *c, uint16_t channel, const char *line)
 	} else if (strncmp(line, "echo ", 5) == 0) {
 		(void)snprintf(text, sizeof(text), "%.250s\n", line + 5);
 		say(c, CTL_OUTPUT, channel, text);
+	} else if (strncmp(line, "json ", 5) == 0) {
+		say_json(c, channel, line + 5);
 	} else if (strcmp(line, "esc") == 0) {
 		say(c, CTL_OUTPUT, channel, "\x1b]0;title\x07\n");
 	} else if (strcmp(line, "flood") == 0) {
@@ -149,6 +185,13 @@ static void lie(struct connection *c)
 		serve_send(c, CTL_FREEZE, 0, bytes, (size_t)rand() % sizeof(bytes));
 		serve_send(c, CTL_FREEZE, 0, bytes, wire_encode(&m, bytes));
 	}
+	/* what is its own, but for an epoch that no time leads to */
+	m.node = c->node->index;
+	m.boot = c->node->p.config.boot;
+	m.incarnation = c->node->p.report.obeys;
+	m.epoch = INT64_MAX;
+	m.report = c->node->p.report;
+	serve_send(c, CTL_FREEZE, 0, bytes, wire_encode(&m, bytes));
 }
 
 static void freeze(struct connection *c, const struct ctl_record *r)

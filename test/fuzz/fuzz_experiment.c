@@ -1,11 +1,13 @@
-/* build: tools/ctl/experiment.c tools/ctl/text.c tools/ctl/json_read.c hv/duration.c */
+/* build: tools/ctl/experiment.c tools/ctl/text.c tools/ctl/json.c hv/duration.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Any bytes as an experiment file, and as JSON from a node. A file that is taken has all that a
- * file must have; one that is not has a message with a line of it. */
+/* Any bytes as an experiment file, as JSON from a node, and as a string. A file that is taken has
+ * all that a file must have; one that is not has a message with a line of it. What is taken as JSON
+ * is the same when it is written and read again. */
+#include <stdlib.h>
 #include <string.h>
 #include "test/fuzz/fuzz.h"
 #include "tools/ctl/experiment.h"
-#include "tools/ctl/json_read.h"
+#include "tools/ctl/json.h"
 
 static void any_file(const char *text, size_t size)
 {
@@ -25,17 +27,28 @@ static void any_file(const char *text, size_t size)
 	experiment_free(&e);
 }
 
+static void written_and_read(json_t *object)
+{
+	char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_t *again;
+
+	REQUIRE(text && !strchr(text, '\n'));
+	again = json_loads(text, JSON_ALLOW_NUL, NULL);
+	REQUIRE(json_equal(object, again));
+	json_decref(again);
+	json_decref(object);
+	free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	const char *text = (const char *)bytes;
-	char value[20];
-	uint64_t n;
+	json_t *said = json_said(text, size), *o = json_object();
 
 	any_file(text, size);
-	if (json_is_object(text, size)) {
-		(void)json_read_u64(text, size, "boot", &n);
-		if (json_read_string(text, size, "name", value, sizeof(value)))
-			REQUIRE(strlen(value) < sizeof(value));
-	}
+	if (said)
+		written_and_read(said);
+	json_add(o, "bytes", json_bytes(bytes, size));
+	written_and_read(o);
 	return 0;
 }

@@ -227,6 +227,7 @@ static void bad_values_say_what_is_right(void)
 		"i control_port=65536",
 		"i control_key=00",
 		"i experiment=0",
+		"i experiment=9223372036854775808",
 		"i node=1000000",
 		"i node=-1",
 		"i ptp=yes",
@@ -362,13 +363,13 @@ static void keys_of_the_disk_agree(void)
 static void keys_of_the_experiment_are_taken(void)
 {
 	CHECK(options("i kernel=k control_key=" KEY
-		      " control_port=5000 experiment=18446744073709551615 "
+		      " control_port=5000 experiment=9223372036854775807 "
 		      "node=41 ptp=slave") == 0);
 	CHECK_EQ(c.control_key_size, 32);
 	CHECK_EQ(c.control_key[1], 0x11);
 	CHECK_EQ(c.control_key[31], 0xff);
 	CHECK_EQ(c.control_port, 5000);
-	CHECK_EQ(c.experiment, UINT64_MAX);
+	CHECK_EQ(c.experiment, INT64_MAX);
 	CHECK_EQ(c.node, 41);
 	CHECK_EQ(c.ptp, PTP_MODE_SLAVE);
 	CHECK(options("i kernel=k") == 0);

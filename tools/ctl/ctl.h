@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
+#include "tools/ctl/json.h"
 #include "tools/ctl/text.h"
 #include "tools/ctl/when.h"
 
@@ -40,8 +41,10 @@ __attribute__((format(printf, 1, 2), noreturn)) void die_usage(const char *f, ..
 /* --- output.c --- */
 /* Prints the text and a newline to stdout, flushes, and empties it. Dies if that fails. */
 void put_line(struct text *t);
-/* {"version":1,"command":... : to be continued and closed. */
-void json_begin(struct text *t, const char *command);
+/* {"version":1,"command":...}, to be added to; command NULL: without. */
+json_t *json_begin(const char *command);
+/* Prints the object and a newline to stdout, flushes, and frees it. Dies if that fails. */
+void put_json(json_t *object);
 /* "1.5 s", "20 us" */
 #define DURATION_TEXT 24
 const char *duration_text(char buf[DURATION_TEXT], uint64_t ns);

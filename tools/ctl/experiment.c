@@ -91,11 +91,11 @@ static int take_experiment(struct parser *p, char *value)
 
 	if (slash)
 		*slash = 0;
-	if (!slash || !is_name(value) || !number(slash + 1, UINT64_MAX, &p->e->number))
+	if (!slash || !is_name(value) || !number(slash + 1, INT64_MAX, &p->e->number))
 		return wrong(p,
 			     "experiment takes NAME/NUMBER, as in experiment = demo/17: a name of "
-			     "letters, digits, '.', '_' and '-', and the number that its nodes "
-			     "have as experiment= in their boot configuration");
+			     "letters, digits, '.', '_' and '-', and the number, below 2^63, "
+			     "that its nodes have as experiment= in their boot configuration");
 	(void)snprintf(p->e->name, sizeof(p->e->name), "%s", value);
 	return 0;
 }

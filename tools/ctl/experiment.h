@@ -23,7 +23,7 @@ struct experiment_node {
 
 struct experiment {
 	char name[NAME_MAX_BYTES + 1];
-	uint64_t number;
+	uint64_t number; /* from 1, below 2^63 */
 	uint8_t key[KEY_BYTES];
 	char *key_file; /* NULL: `key` was in the experiment file itself */
 	uint32_t key_line;

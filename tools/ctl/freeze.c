@@ -40,24 +40,24 @@ static void end(int status)
 }
 
 /* For programs: the nodes that can't be talked to. */
-static void list_json(struct text *t)
+static json_t *list_json(void)
 {
-	json_open(t, "unreachable", '[');
+	json_t *list = json_array(), *o;
+
 	for (uint32_t i = 0; i < w.s.e.node_count; i++) {
 		if (!node_problem(&w.s.nodes[i]))
 			continue;
-		json_open(t, NULL, '{');
-		json_string(t, "node", w.s.nodes[i].is->name);
-		json_string(t, "error", node_problem(&w.s.nodes[i]));
-		json_close(t, '}');
+		o = json_object();
+		json_add(o, "node", json_string(w.s.nodes[i].is->name));
+		json_add(o, "error", json_string(node_problem(&w.s.nodes[i])));
+		(void)json_array_append_new(list, o);
 	}
-	json_close(t, ']');
+	return list;
 }
 
 /* One error, as the only result. */
 __attribute__((format(printf, 1, 2))) static void give_up(const char *f, ...)
 {
-	struct text t = {0};
 	char what[512];
 	va_list ap;
 
@@ -66,12 +66,11 @@ __attribute__((format(printf, 1, 2))) static void give_up(const char *f, ...)
 	va_end(ap);
 	warn("%s", what);
 	if (options.json) {
-		json_begin(&t, command_name());
-		json_string(&t, "error", what);
-		list_json(&t);
-		json_close(&t, '}');
-		put_line(&t);
-		text_free(&t);
+		json_t *o = json_begin(command_name());
+
+		json_add(o, "error", json_string(what));
+		json_add(o, "unreachable", list_json());
+		put_json(o);
 	}
 	end(EXIT_FAILED);
 }

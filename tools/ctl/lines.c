@@ -5,7 +5,7 @@
 
 #define LINE_LIMIT 65536 /* a longer one is broken up */
 
-static void put(const char *name, const char *line, size_t n)
+void line_text(const char *name, const char *line, size_t n)
 {
 	struct text t = {0};
 
@@ -17,7 +17,7 @@ static void put(const char *name, const char *line, size_t n)
 	text_free(&t);
 }
 
-void lines_put(struct text *rest, const char *name, const void *bytes, size_t n)
+void lines_put(struct text *rest, line_put *put, const char *name, const void *bytes, size_t n)
 {
 	const char *line, *newline;
 	size_t left;
@@ -41,6 +41,6 @@ void lines_put(struct text *rest, const char *name, const void *bytes, size_t n)
 void lines_end(struct text *rest, const char *name)
 {
 	if (rest->len)
-		put(name, rest->s, rest->len);
+		line_text(name, rest->s, rest->len);
 	text_free(rest);
 }

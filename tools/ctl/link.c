@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tools/ctl/link.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "tools/ctl/ctl.h"
-#include "tools/ctl/json_read.h"
+#include "tools/ctl/json.h"
 
 #define PING_MS	   15000 /* of silence, then the node is asked for a sign of life */
 #define SILENCE_MS 45000 /* then it is given up */
@@ -127,65 +128,94 @@ static void on_silence(uv_timer_t *timer)
 		link_send(l, CTL_PING, 0, NULL, 0);
 }
 
-static void take_hello(struct link *l, const struct ctl_record *r)
+static bool read_number(const json_t *hello, const char *name, uint64_t *n)
 {
-	const char *s = (const char *)r->payload;
-	struct link_hello h = {0};
-	uint64_t version = 0;
+	const json_t *value = json_object_get(hello, name);
 
-	l->refused = true;
-	if (r->type == CTL_ERROR) {
-		char text[160];
-		size_t n = r->size < sizeof(text) - 1 ? r->size : sizeof(text) - 1;
-
-		memcpy(text, s, n);
-		printable(text, n);
-		fail(l, "the node refuses: %.*s", (int)n, text);
-		return;
-	}
-	if (r->type != CTL_HELLO || !json_is_object(s, r->size) ||
-	    !json_read_u64(s, r->size, "version", &version)) {
-		fail(l, "what answers is no node of Stasis: its first record is no HELLO");
-		return;
-	}
-	if (version != CTL_VERSION) {
-		fail(l, "the node speaks version %llu of the control protocol, this stasisctl %d",
-		     (unsigned long long)version, CTL_VERSION);
-		return;
-	}
-	if (!json_read_u64(s, r->size, "boot", &h.boot) ||
-	    !json_read_u64(s, r->size, "experiment", &h.experiment) ||
-	    !json_read_u64(s, r->size, "node", &h.node) ||
-	    !json_read_string(s, r->size, "state", h.state, sizeof(h.state))) {
-		fail(l, "the node's HELLO lacks one of boot, experiment, node, state");
-		return;
-	}
-	(void)json_read_string(s, r->size, "name", h.name, sizeof(h.name));
-	(void)json_read_string(s, r->size, "stasis", h.stasis, sizeof(h.stasis));
-	l->refused = false;
-	l->hello = h;
-	l->state = LINK_UP;
-	(void)uv_timer_start(&l->timer, on_silence, PING_MS, PING_MS);
-	link_send(l, CTL_HELLO, 0, greeting, sizeof(greeting) - 1);
-	l->up(l);
+	*n = (uint64_t)json_integer_value(value);
+	return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
-static void take_error(struct link *l, const struct ctl_record *r)
+/* Cut if it does not fit; what is not printable ASCII becomes '?'. */
+static bool read_word(const json_t *hello, const char *name, char *word, size_t size)
+{
+	const char *value = json_string_value(json_object_get(hello, name));
+
+	(void)snprintf(word, size, "%s", value ? value : "");
+	for (char *p = word; *p; p++)
+		if (*p < ' ' || *p > '~')
+			*p = '?';
+	return value;
+}
+
+static bool read_hello(const json_t *hello, struct link_hello *h)
+{
+	(void)read_word(hello, "name", h->name, sizeof(h->name));
+	(void)read_word(hello, "stasis", h->stasis, sizeof(h->stasis));
+	return read_number(hello, "boot", &h->boot) &&
+	       read_number(hello, "experiment", &h->experiment) &&
+	       read_number(hello, "node", &h->node) &&
+	       read_word(hello, "state", h->state, sizeof(h->state));
+}
+
+/* `hello` is NULL if there is none. */
+static bool take_hello(struct link *l, const json_t *hello)
+{
+	uint64_t version;
+
+	if (!read_number(hello, "version", &version))
+		fail(l, "what answers is no node of Stasis: its first record is no HELLO");
+	else if (version != CTL_VERSION)
+		fail(l,
+		     "the node speaks version %" PRIu64
+		     " of the control protocol, this stasisctl %d",
+		     version, CTL_VERSION);
+	else if (!read_hello(hello, &l->hello))
+		fail(l, "the node's HELLO lacks one of boot, experiment, node, state");
+	else
+		return true;
+	return false;
+}
+
+static void take_error(struct link *l, const struct ctl_record *r, const char *what)
 {
 	char text[160];
 	size_t n = r->size < sizeof(text) - 1 ? r->size : sizeof(text) - 1;
 
 	memcpy(text, r->payload, n);
 	printable(text, n);
-	fail(l, "the node closed the connection: %.*s", (int)n, text);
+	fail(l, "%s: %.*s", what, (int)n, text);
+}
+
+static void take_first(struct link *l, const struct ctl_record *r)
+{
+	json_t *hello = NULL;
+	bool good;
+
+	l->refused = true;
+	if (r->type == CTL_ERROR) {
+		take_error(l, r, "the node refuses");
+		return;
+	}
+	if (r->type == CTL_HELLO)
+		hello = json_said((const char *)r->payload, r->size);
+	good = take_hello(l, hello);
+	json_decref(hello);
+	if (!good)
+		return;
+	l->refused = false;
+	l->state = LINK_UP;
+	(void)uv_timer_start(&l->timer, on_silence, PING_MS, PING_MS);
+	link_send(l, CTL_HELLO, 0, greeting, sizeof(greeting) - 1);
+	l->up(l);
 }
 
 static void take_record(struct link *l, const struct ctl_record *r)
 {
 	if (l->state == LINK_GREETING)
-		take_hello(l, r);
+		take_first(l, r);
 	else if (r->type == CTL_ERROR && r->channel == 0)
-		take_error(l, r);
+		take_error(l, r, "the node closed the connection");
 	else if (r->type == CTL_PING && r->size <= CTL_PING_MAX)
 		link_send(l, CTL_PONG, r->channel, r->payload, r->size);
 	else if (r->type == CTL_PING || r->type == CTL_HELLO || r->type == CTL_COMMAND)

@@ -21,7 +21,7 @@ enum link_state {
 /* What the node said of itself. */
 struct link_hello {
 	char name[65], stasis[65], state[17];
-	uint64_t boot, experiment, node;
+	uint64_t boot, experiment, node; /* below 2^63 */
 };
 
 struct link {

@@ -12,21 +12,13 @@ int run_log(void);
 static struct session s;
 static struct text *rests; /* lines that are not complete */
 
-static const char *prefix(const struct node *n)
+static void line_json(const char *name, const char *line, size_t n)
 {
-	return s.chosen > 1 ? n->is->name : NULL;
-}
+	json_t *o = json_begin("log");
 
-static void put(struct node *n, const char *line, size_t size)
-{
-	struct text t = {0};
-
-	json_begin(&t, "log");
-	json_string(&t, "node", n->is->name);
-	json_bytes(&t, "line", line, size);
-	json_close(&t, '}');
-	put_line(&t);
-	text_free(&t);
+	json_add(o, "node", json_string(name));
+	json_add(o, "line", json_bytes(line, n));
+	put_json(o);
 }
 
 static void on_up(struct session *x, struct node *n)
@@ -47,28 +39,6 @@ static void on_down(struct session *x, struct node *n)
 		session_end(x, EXIT_FAILED);
 }
 
-/* A record may hold several lines, or a part of one. */
-static void on_json(struct node *n, const struct ctl_record *r)
-{
-	struct text *rest = &rests[n->index];
-	size_t begin = 0;
-
-	text_bytes(rest, r->payload, r->size);
-	for (size_t i = 0; i < rest->len; i++) {
-		if (rest->s[i] != '\n' && i - begin < CTL_TO_CLIENT_MAX)
-			continue;
-		put(n, rest->s + begin, i - begin);
-		begin = rest->s[i] == '\n' ? i + 1 : i;
-	}
-	if (begin) {
-		struct text left = {0};
-
-		text_bytes(&left, rest->s + begin, rest->len - begin);
-		text_free(rest);
-		*rest = left;
-	}
-}
-
 static void on_record(struct session *x, struct node *n, const struct ctl_record *r)
 {
 	(void)x;
@@ -83,10 +53,8 @@ static void on_record(struct session *x, struct node *n, const struct ctl_record
 	}
 	if (r->type != CTL_LOG || r->channel != CHANNEL)
 		return;
-	if (options.json)
-		on_json(n, r);
-	else
-		lines_put(&rests[n->index], prefix(n), r->payload, r->size);
+	lines_put(&rests[n->index], options.json ? line_json : line_text,
+		  options.json || s.chosen > 1 ? n->is->name : NULL, r->payload, r->size);
 }
 
 int command_log(void)

@@ -221,5 +221,6 @@ static const struct command *parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	json_set_alloc_funcs(allocate, free);
 	return parse(argc, argv)->run();
 }

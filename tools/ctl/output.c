@@ -27,17 +27,12 @@ void warn(const char *f, ...)
 
 static void say_json(const char *f, va_list ap)
 {
-	struct text t = {0};
+	json_t *o = json_begin(NULL);
 	char what[1024];
 
 	(void)vsnprintf(what, sizeof(what), f, ap);
-	json_open(&t, NULL, '{');
-	json_u64(&t, "version", CTL_JSON_VERSION);
-	json_string(&t, "error", what);
-	json_close(&t, '}');
-	(void)puts(t.s);
-	(void)fflush(stdout);
-	text_free(&t);
+	json_add(o, "error", json_bytes(what, strlen(what)));
+	put_json(o);
 }
 
 static void say_both(const char *f, va_list ap)
@@ -71,22 +66,36 @@ void die_usage(const char *f, ...)
 	exit(EXIT_USAGE);
 }
 
-void put_line(struct text *t)
+static void end_line(bool well)
 {
-	progress_hide();
-	text_add(t, "\n");
-	if (fwrite(t->s, 1, t->len, stdout) != t->len || fflush(stdout) != 0) {
+	if (!well || putchar('\n') == EOF || fflush(stdout) != 0) {
 		warn("the output can't be written: %s", strerror(errno));
 		exit(EXIT_FAILED);
 	}
+}
+
+void put_line(struct text *t)
+{
+	progress_hide();
+	end_line(fwrite(t->s, 1, t->len, stdout) == t->len);
 	text_clear(t);
 }
 
-void json_begin(struct text *t, const char *command)
+json_t *json_begin(const char *command)
 {
-	json_open(t, NULL, '{');
-	json_u64(t, "version", CTL_JSON_VERSION);
-	json_string(t, "command", command);
+	json_t *o = json_object();
+
+	json_add(o, "version", json_integer(CTL_JSON_VERSION));
+	if (command)
+		json_add(o, "command", json_string(command));
+	return o;
+}
+
+void put_json(json_t *object)
+{
+	progress_hide();
+	end_line(json_dumpf(object, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) == 0);
+	json_decref(object);
 }
 
 const char *duration_text(char buf[DURATION_TEXT], uint64_t ns)

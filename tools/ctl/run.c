@@ -5,7 +5,6 @@
 #include <string.h>
 #include "tools/ctl/commands.h"
 #include "tools/ctl/ctl.h"
-#include "tools/ctl/json_read.h"
 #include "tools/ctl/lines.h"
 #include "tools/ctl/progress.h"
 #include "tools/ctl/session.h"
@@ -29,31 +28,31 @@ static uint32_t left;
 static bool ends_connection; /* it is the command's nature */
 static const char *name = "run";
 
-static void put_json(void)
+static json_t *node_json(const struct node *n)
 {
-	struct text t = {0};
+	struct work *w = &works[n->index];
+	json_t *o = json_object(), *said = json_said(w->output.s, w->output.len);
 
-	json_begin(&t, name);
-	json_string(&t, "line", command.s);
-	json_open(&t, "nodes", '[');
-	for (uint32_t i = 0; i < s.e.node_count; i++) {
-		const struct work *w = &works[i];
+	json_add(o, "node", json_string(n->is->name));
+	json_add(o, "ok", json_boolean(w->fate == OK));
+	json_add(o, "error", json_string(*w->why ? w->why : NULL));
+	json_add(o, "output", json_bytes(w->output.s, w->output.len));
+	if (said)
+		json_add(o, "json", said);
+	text_free(&w->output);
+	return o;
+}
 
-		if (!s.nodes[i].chosen)
-			continue;
-		json_open(&t, NULL, '{');
-		json_string(&t, "node", s.nodes[i].is->name);
-		json_bool(&t, "ok", w->fate == OK);
-		json_string(&t, "error", *w->why ? w->why : NULL);
-		json_bytes(&t, "output", w->output.s, w->output.len);
-		if (w->output.len && json_is_object(w->output.s, w->output.len))
-			json_raw(&t, "json", w->output.s, strcspn(w->output.s, "\n"));
-		json_close(&t, '}');
-	}
-	json_close(&t, ']');
-	json_close(&t, '}');
-	put_line(&t);
-	text_free(&t);
+static void answer_json(void)
+{
+	json_t *o = json_begin(name), *list = json_array();
+
+	json_add(o, "line", json_bytes(command.s, command.len));
+	for (uint32_t i = 0; i < s.e.node_count; i++)
+		if (s.nodes[i].chosen)
+			(void)json_array_append_new(list, node_json(&s.nodes[i]));
+	json_add(o, "nodes", list);
+	put_json(o);
 }
 
 static void finish(struct node *n, enum fate fate, const char *why)
@@ -73,7 +72,7 @@ static void finish(struct node *n, enum fate fate, const char *why)
 		return;
 	progress_hide();
 	if (options.json)
-		put_json();
+		answer_json();
 	for (uint32_t i = 0; i < s.e.node_count; i++)
 		if (s.nodes[i].chosen && works[i].fate == FAILED)
 			fate = FAILED;
@@ -109,7 +108,8 @@ static void on_output(struct node *n, const struct ctl_record *r)
 	if (options.json)
 		text_bytes(&w->output, r->payload, r->size);
 	else
-		lines_put(&w->output, s.chosen > 1 ? n->is->name : NULL, r->payload, r->size);
+		lines_put(&w->output, line_text, s.chosen > 1 ? n->is->name : NULL, r->payload,
+			  r->size);
 	if (w->output.len > OUTPUT_MAX) {
 		finish(n, FAILED, "it does not stop to print");
 		link_close(&n->link);

@@ -279,7 +279,7 @@ static void on_record(struct link *l, const struct ctl_record *r)
 		return;
 	}
 	if (wire_decode(r->payload, r->size, &m) != 0 || m.type != WIRE_REPORT ||
-	    m.node != n->index || m.experiment != s->e.number)
+	    m.node != n->index || m.experiment != s->e.number || m.epoch >= WIRE_TIME_END)
 		return; /* as docs/protocol.md says of whatever is malformed */
 	n->report = m;
 	n->heard = true;

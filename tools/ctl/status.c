@@ -46,38 +46,33 @@ static const char *state(const struct node *n)
 	return n->link.hello.state;
 }
 
-static void node_json(struct text *t, const struct node *n)
+static json_t *node_json(const struct node *n)
 {
 	const struct wire_report *r = &n->report.report;
+	const char *problem = node_problem(n);
+	json_t *o = json_object();
 
-	json_open(t, NULL, '{');
-	json_string(t, "node", n->is->name);
-	json_u64(t, "index", n->index);
-	json_string(t, "address", n->is->host);
-	json_u64(t, "port", n->is->port);
-	json_string(t, "error", node_problem(n));
-	if (!node_problem(n)) {
-		json_string(t, "state", state(n));
-		json_string(t, "name", n->link.hello.name);
-		json_string(t, "stasis", n->link.hello.stasis);
-		json_u64(t, "boot", n->link.hello.boot);
-	}
-	if (!node_problem(n) && n->heard) {
-		json_u64(t, "epoch", n->report.epoch);
-		json_string(t, "epoch_state", epoch_states[r->state]);
-		json_u64(t, "at_ns", r->at);
-		if (r->until == WIRE_NEVER)
-			json_null(t, "until_ns");
-		else
-			json_u64(t, "until_ns", r->until);
-		json_u64(t, "late_ns", r->late);
-		json_u64(t, "margin_ns", r->margin);
-		if (r->bound == WIRE_NEVER)
-			json_null(t, "bound_ns");
-		else
-			json_u64(t, "bound_ns", r->bound);
-	}
-	json_close(t, '}');
+	json_add(o, "node", json_string(n->is->name));
+	json_add(o, "index", json_integer(n->index));
+	json_add(o, "address", json_string(n->is->host));
+	json_add(o, "port", json_integer(n->is->port));
+	json_add(o, "error", json_string(problem));
+	if (problem)
+		return o;
+	json_add(o, "state", json_string(state(n)));
+	json_add(o, "name", json_string(n->link.hello.name));
+	json_add(o, "stasis", json_string(n->link.hello.stasis));
+	json_add(o, "boot", json_integer((json_int_t)n->link.hello.boot));
+	if (!n->heard)
+		return o;
+	json_add(o, "epoch", json_integer((json_int_t)n->report.epoch));
+	json_add(o, "epoch_state", json_string(epoch_states[r->state]));
+	json_add(o, "at_ns", json_ns(r->at));
+	json_add(o, "until_ns", json_ns(r->until));
+	json_add(o, "late_ns", json_ns(r->late));
+	json_add(o, "margin_ns", json_ns(r->margin));
+	json_add(o, "bound_ns", json_ns(r->bound));
+	return o;
 }
 
 static void node_text(struct text *t, const struct node *n)
@@ -131,49 +126,62 @@ static struct counts count(void)
 	return c;
 }
 
-static void put_nodes(struct text *t, void (*json)(struct text *t, const struct node *n),
-		      void (*text)(struct text *t, const struct node *n))
+static json_t *list_json(json_t *(*node)(const struct node *n))
 {
-	if (options.json)
-		json_open(t, "nodes", '[');
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s.e.node_count; i++)
+		if (s.nodes[i].chosen)
+			(void)json_array_append_new(list, node(&s.nodes[i]));
+	return list;
+}
+
+/* A line each, and room for one more. */
+static void list_text(struct text *t, void (*node)(struct text *t, const struct node *n))
+{
 	for (uint32_t i = 0; i < s.e.node_count; i++) {
 		if (!s.nodes[i].chosen)
 			continue;
-		if (options.json) {
-			json(t, &s.nodes[i]);
-		} else {
-			text(t, &s.nodes[i]);
-			put_line(t);
-		}
+		node(t, &s.nodes[i]);
+		put_line(t);
 	}
-	if (options.json)
-		json_close(t, ']');
+}
+
+static void status_json(const struct counts *c)
+{
+	json_t *o = json_begin("status");
+
+	json_add(o, "experiment", json_string(s.e.name));
+	json_add(o, "number", json_integer((json_int_t)s.e.number));
+	json_add(o, "running", json_integer(c->running));
+	json_add(o, "frozen", json_integer(c->frozen));
+	json_add(o, "stopped", json_integer(c->other));
+	json_add(o, "unreachable", json_integer(c->unreachable));
+	json_add(o, "nodes", list_json(node_json));
+	put_json(o);
+}
+
+static void status_text(const struct counts *c)
+{
+	struct text t = {0};
+
+	list_text(&t, node_text);
+	text_add(&t,
+		 "%s/%" PRIu64 ": %" PRIu32 " running, %" PRIu32 " frozen, %" PRIu32
+		 " stopped, %" PRIu32 " unreachable",
+		 s.e.name, s.e.number, c->running, c->frozen, c->other, c->unreachable);
+	put_line(&t);
+	text_free(&t);
 }
 
 static void put_status(struct session *x)
 {
 	struct counts c = count();
-	struct text t = {0};
 
-	if (options.json) {
-		json_begin(&t, "status");
-		json_string(&t, "experiment", x->e.name);
-		json_u64(&t, "number", x->e.number);
-		json_u64(&t, "running", c.running);
-		json_u64(&t, "frozen", c.frozen);
-		json_u64(&t, "stopped", c.other);
-		json_u64(&t, "unreachable", c.unreachable);
-	}
-	put_nodes(&t, node_json, node_text);
 	if (options.json)
-		json_close(&t, '}');
+		status_json(&c);
 	else
-		text_add(&t,
-			 "%s/%" PRIu64 ": %" PRIu32 " running, %" PRIu32 " frozen, %" PRIu32
-			 " stopped, %" PRIu32 " unreachable",
-			 x->e.name, x->e.number, c.running, c.frozen, c.other, c.unreachable);
-	put_line(&t);
-	text_free(&t);
+		status_text(&c);
 	session_end(x, c.unreachable ? EXIT_FAILED : EXIT_CLEAN);
 }
 
@@ -196,31 +204,35 @@ static int64_t offset(const struct node *n)
 	return n->offset.low + (n->offset.high - n->offset.low) / 2 - s.clock.offset;
 }
 
-static void time_json(struct text *t, const struct node *n)
+static const char *no_time(const struct node *n)
 {
-	json_open(t, NULL, '{');
-	json_string(t, "node", n->is->name);
-	json_string(t, "error",
-		    n->timed ? NULL : (node_problem(n) ? node_problem(n) : "no answer"));
-	if (n->timed) {
-		json_i64(t, "offset_ns", offset(n));
-		json_u64(t, "round_trip_ns", n->round_trip);
-		if (n->report.report.bound == WIRE_NEVER)
-			json_null(t, "bound_ns");
-		else
-			json_u64(t, "bound_ns", n->report.report.bound);
-	}
-	json_close(t, '}');
+	if (n->timed)
+		return NULL;
+	return node_problem(n) ? node_problem(n) : "no answer";
 }
 
-static void time_text(struct text *t, const struct node *n)
+static json_t *node_time_json(const struct node *n)
+{
+	json_t *o = json_object();
+
+	json_add(o, "node", json_string(n->is->name));
+	json_add(o, "error", json_string(no_time(n)));
+	if (!n->timed)
+		return o;
+	json_add(o, "offset_ns", json_integer(offset(n)));
+	json_add(o, "round_trip_ns", json_ns(n->round_trip));
+	json_add(o, "bound_ns", json_ns(n->report.report.bound));
+	return o;
+}
+
+static void node_time_text(struct text *t, const struct node *n)
 {
 	char d[DURATION_TEXT], half[DURATION_TEXT], bound[DURATION_TEXT];
 	int64_t off = offset(n);
 
 	text_add(t, "%-16s ", n->is->name);
 	if (!n->timed) {
-		text_add(t, "unreachable: %s", node_problem(n) ? node_problem(n) : "no answer");
+		text_add(t, "unreachable: %s", no_time(n));
 		return;
 	}
 	text_add(t, "%s%s off, measured within %s; ", off < 0 ? "-" : "+",
@@ -233,35 +245,46 @@ static void time_text(struct text *t, const struct node *n)
 			 duration_text(bound, n->report.report.bound));
 }
 
+static void time_json(bool agreed, uint64_t now)
+{
+	json_t *o = json_begin("time");
+
+	json_add(o, "shared_ns", json_ns(now));
+	json_add(o, "error_ns", json_ns(s.clock.error));
+	json_add(o, "votes", json_integer(s.clock.votes));
+	json_add(o, "agreed", json_boolean(agreed));
+	json_add(o, "locked", json_boolean(!s.clock_bad));
+	json_add(o, "nodes", list_json(node_time_json));
+	put_json(o);
+}
+
+static void time_text(uint64_t now)
+{
+	struct text t = {0};
+	char d[DURATION_TEXT];
+
+	list_text(&t, node_time_text);
+	text_add(&t,
+		 "shared time %" PRIu64 " ns, known within %s; %" PRIu32 " of %" PRIu32
+		 " nodes agree%s",
+		 now, duration_text(d, s.clock.error), s.clock.votes, s.chosen,
+		 s.clock_bad ? "; none is locked: is PTP running?" : "");
+	put_line(&t);
+	text_free(&t);
+}
+
 static void put_time(struct session *x)
 {
 	uint32_t timed = session_count_timed(x);
 	bool agreed = x->clock.votes * 2 > timed;
 	uint64_t now = session_now(x).shared;
-	struct text t = {0};
-	char d[DURATION_TEXT];
 
 	if (timed == 0)
 		die("no node tells its time");
-	if (options.json) {
-		json_begin(&t, "time");
-		json_u64(&t, "shared_ns", now);
-		json_u64(&t, "error_ns", x->clock.error);
-		json_u64(&t, "votes", x->clock.votes);
-		json_bool(&t, "agreed", agreed);
-		json_bool(&t, "locked", !x->clock_bad);
-	}
-	put_nodes(&t, time_json, time_text);
 	if (options.json)
-		json_close(&t, '}');
+		time_json(agreed, now);
 	else
-		text_add(&t,
-			 "shared time %" PRIu64 " ns, known within %s; %" PRIu32 " of %" PRIu32
-			 " nodes agree%s",
-			 now, duration_text(d, x->clock.error), x->clock.votes, x->chosen,
-			 x->clock_bad ? "; none is locked: is PTP running?" : "");
-	put_line(&t);
-	text_free(&t);
+		time_text(now);
 	session_end(x, agreed && timed == x->chosen ? EXIT_CLEAN : EXIT_FAILED);
 }
 

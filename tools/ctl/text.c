@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tools/ctl/text.h"
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,84 +86,4 @@ void printable(char *s, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if ((s[i] < ' ' || s[i] > '~') && s[i] != '\n' && s[i] != '\t')
 			s[i] = '.';
-}
-
-/* --- JSON --- */
-
-static void separate(struct text *t, const char *key)
-{
-	char last = '[';
-
-	if (t->len)
-		last = t->s[t->len - 1];
-	if (last != '{' && last != '[')
-		text_add(t, ",");
-	if (key)
-		text_add(t, "\"%s\":", key);
-}
-
-void json_open(struct text *t, const char *key, char bracket)
-{
-	separate(t, key);
-	text_add(t, "%c", bracket);
-}
-
-void json_close(struct text *t, char bracket)
-{
-	text_add(t, "%c", bracket);
-}
-
-void json_bytes(struct text *t, const char *key, const void *bytes, size_t n)
-{
-	const unsigned char *s = bytes;
-
-	separate(t, key);
-	text_add(t, "\"");
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] == '"' || s[i] == '\\')
-			text_add(t, "\\%c", s[i]);
-		else if (s[i] < 0x20 || s[i] >= 0x7f)
-			text_add(t, "\\u%04x", s[i]);
-		else
-			text_bytes(t, &s[i], 1);
-	}
-	text_add(t, "\"");
-}
-
-void json_string(struct text *t, const char *key, const char *s)
-{
-	if (s)
-		json_bytes(t, key, s, strlen(s));
-	else
-		json_null(t, key);
-}
-
-void json_u64(struct text *t, const char *key, uint64_t n)
-{
-	separate(t, key);
-	text_add(t, "%" PRIu64, n);
-}
-
-void json_i64(struct text *t, const char *key, int64_t n)
-{
-	separate(t, key);
-	text_add(t, "%" PRId64, n);
-}
-
-void json_bool(struct text *t, const char *key, bool b)
-{
-	separate(t, key);
-	text_add(t, "%s", b ? "true" : "false");
-}
-
-void json_null(struct text *t, const char *key)
-{
-	separate(t, key);
-	text_add(t, "null");
-}
-
-void json_raw(struct text *t, const char *key, const char *json, size_t n)
-{
-	separate(t, key);
-	text_bytes(t, json, n);
 }

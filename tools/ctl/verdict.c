@@ -62,19 +62,20 @@ static void list_text(const struct epoch *e)
 		warn("  and %" PRIu32 " more: --json names all", e->c.spoiled - listed);
 }
 
-static void list_json(const struct epoch *e, struct text *t)
+static json_t *list_json(const struct epoch *e)
 {
-	json_open(t, "spoiled", '[');
+	json_t *list = json_array(), *o;
+
 	for (uint32_t i = 0; i < e->c.config.nodes; i++) {
 		if (e->nodes[i].fate == FATE_NONE)
 			continue;
-		json_open(t, NULL, '{');
-		json_string(t, "node", e->s->nodes[i].is->name);
-		json_string(t, "fate", fate_names[e->nodes[i].fate]);
-		json_string(t, "why", reason(e, i));
-		json_close(t, '}');
+		o = json_object();
+		json_add(o, "node", json_string(e->s->nodes[i].is->name));
+		json_add(o, "fate", json_string(fate_names[e->nodes[i].fate]));
+		json_add(o, "why", json_string(reason(e, i)));
+		(void)json_array_append_new(list, o);
 	}
-	json_close(t, ']');
+	return list;
 }
 
 /* Of a node without a fate, as docs/protocol.md counts it: d, or how much longer or shorter than
@@ -109,34 +110,28 @@ static uint64_t latest(const struct epoch *e, bool frozen, const char **name)
 	return late;
 }
 
-static void put_json(struct epoch *e, const char *command, bool frozen, uint64_t late,
-		     const char *slowest)
+static void verdict_json(const struct epoch *e, const char *command, bool frozen, uint64_t late,
+			 const char *slowest)
 {
 	const struct coordinator *c = &e->c;
-	struct text t = {0};
+	json_t *o = json_begin(command);
 
-	json_begin(&t, command);
-	json_string(&t, "experiment", e->s->e.name);
-	json_u64(&t, "number", e->s->e.number);
-	json_u64(&t, "epoch", c->epoch);
-	json_string(&t, "state", frozen ? "frozen" : "ended");
-	json_string(&t, "outcome", frozen ? NULL : outcome_name(c->outcome));
-	json_bool(&t, "inherited", c->inherited);
-	json_u64(&t, "nodes", c->config.nodes);
-	json_u64(&t, "at_ns", c->at);
-	if (c->until == WIRE_NEVER)
-		json_null(&t, "until_ns");
-	else
-		json_u64(&t, "until_ns", c->until);
-	json_u64(&t, "late_ns", late);
-	json_string(&t, "slowest", slowest);
-	list_json(e, &t);
-	json_close(&t, '}');
-	put_line(&t);
-	text_free(&t);
+	json_add(o, "experiment", json_string(e->s->e.name));
+	json_add(o, "number", json_integer((json_int_t)e->s->e.number));
+	json_add(o, "epoch", json_integer((json_int_t)c->epoch));
+	json_add(o, "state", json_string(frozen ? "frozen" : "ended"));
+	json_add(o, "outcome", json_string(frozen ? NULL : outcome_name(c->outcome)));
+	json_add(o, "inherited", json_boolean(c->inherited));
+	json_add(o, "nodes", json_integer(c->config.nodes));
+	json_add(o, "at_ns", json_ns(c->at));
+	json_add(o, "until_ns", json_ns(c->until));
+	json_add(o, "late_ns", json_ns(late));
+	json_add(o, "slowest", json_string(slowest));
+	json_add(o, "spoiled", list_json(e));
+	put_json(o);
 }
 
-static void put_text(struct epoch *e, bool frozen, uint64_t late, const char *slowest)
+static void verdict_text(struct epoch *e, bool frozen, uint64_t late, const char *slowest)
 {
 	const struct coordinator *c = &e->c;
 	char held[DURATION_TEXT], d[DURATION_TEXT];
@@ -176,9 +171,9 @@ int verdict_put(struct epoch *e, const char *command, bool frozen)
 	uint64_t late = latest(e, frozen, &slowest);
 
 	if (options.json)
-		put_json(e, command, frozen, late, slowest);
+		verdict_json(e, command, frozen, late, slowest);
 	else
-		put_text(e, frozen, late, slowest);
+		verdict_text(e, frozen, late, slowest);
 	return status_of(e, frozen, late);
 }
 
