@@ -12,10 +12,8 @@ import pexpect
 from cases import case
 from ctlclient import KEY, forwarded, free_port
 from node import Node, check
-from paths import BUILD
+from stasisctl import CLEAN, CTL, FAILED
 
-CTL = os.path.join(BUILD, "test", "stasisctl")  # with sanitizers
-CLEAN, FAILED, USAGE, LATE, PARTIAL = range(5)
 # an emulator shares its host with others: how late it is, is nothing that is judged here
 FILE = "experiment = demo/17\nkey = file:key\nmargin = 500ms\nlead = 1s\nlate_clean = 1s\nlate_limit = 5s\nclock_bound = 500ms\npatience = 20s\nconnect = 60s\n"
 
