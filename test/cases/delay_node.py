@@ -21,7 +21,7 @@ nsenter -t $(cat /tmp/b) -n sh -c '/sbin/ip addr add 10.7.0.2/24 dev eth3; /sbin
 modprobe sch_netem; modprobe bridge
 /sbin/ip link add br0 type bridge && /sbin/ip link set eth0 master br0 && /sbin/ip link set eth2 master br0
 for i in eth0 eth2 br0; do /sbin/ip link set $i up; done
-tc qdisc add dev eth2 root netem {LINK}
+/sbin/tc qdisc add dev eth2 root netem {LINK}
 until nsenter -t $(cat /tmp/a) -n /sbin/ping -c 1 -W 2 10.7.0.2 >/dev/null; do :; done"""
 
 
@@ -31,7 +31,7 @@ def transferred(n, during):
     n.run(f"(nsenter -t $(cat /tmp/a) -n /tests/stream send 10.7.0.2 {PORT} {RATE} {SECONDS} >/tmp/sent &)")
     during()
     n.run("while [ ! -s /tmp/sent ]; do usleep 100000; done; cat /tmp/sent", timeout=600)
-    n.run("while tc -s qdisc show dev eth2 | grep -q 'backlog [1-9]'; do usleep 100000; done", timeout=600)
+    n.run("while /sbin/tc -s qdisc show dev eth2 | grep -q 'backlog [1-9]'; do usleep 100000; done", timeout=600)
     received = n.run("kill -INT $(pidof stream); while pidof stream >/dev/null; do usleep 10000; done; cat /tmp/received", timeout=300)
     check(f"received={RATE * SECONDS} lost=0 twice=0 disordered=0 drops=0" in received, f"the receiver says {received!r}")
     return {int(a): int(b) for a, b in (line.split() for line in n.run("cat /tmp/each", timeout=300).splitlines())}
@@ -46,7 +46,7 @@ def keeps_its_queue(log):
             n.run(line, timeout=300)
         reference = transferred(n, lambda: None)
         frozen = transferred(n, lambda: n.stasis("freeze --in 300ms --for 300ms --every 700ms --count 4"))
-        waited = n.run("tc -s qdisc show dev eth2")
+        waited = n.run("/sbin/tc -s qdisc show dev eth2")
         answer = json.loads(n.stasis("freezes --json"))
         cards = json.loads(n.stasis("nic status --json", timeout=300))["cards"]
         moved = {i: frozen[i] - reference[i] for i in reference}
@@ -54,7 +54,7 @@ def keeps_its_queue(log):
         caught = sum(c["frames_caught"] for c in cards)
         log.write(f"\n{waited}\nfreezes {answer['total']}, caught {caught}, ways {min(reference.values())} to {max(reference.values())} ns, moved by {worst} ns at most\n{cards}\n")
         check(answer["total"] == 4, f"{answer['total']} freezes, not 4")
-        check(max(reference.values()) > 200_000_000, f"the queue was never long: the longest way is {max(reference.values())} ns")
+        check(max(reference.values()) > 100_000_000, f"the queue was never long: the longest way is {max(reference.values())} ns")
         check(abs(worst) <= SPREAD_NS, f"a packet's delay has moved by {worst} ns")
         check(all(c["frames_caught"] == c["frames_delivered"] and c["frames_missed"] == c["damaged"] == c["left_alone"] == 0 for c in cards), f"frames were lost at a card: {cards}")
         n.power_off()
