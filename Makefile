@@ -147,7 +147,7 @@ TOOL_FLAGS := -std=gnu11 -O2 -g -I. -idirafter $(B)/newlib/include -DHOST_TEST
 STORE_CORE := $(patsubst %,storage/%.c,cache clean crc32c dev extents fiber index log look manifest page recover run segments store tree views)
 STORE_SRC := $(sort $(wildcard tools/store/*.c)) storage/gpt.c $(STORE_CORE)
 STORE_OBJ := $(patsubst %.c,$(B)/tool/%.o,$(STORE_SRC))
-STORE_LIBS := -lnbd -lext2fs -lcom_err -lnettle
+STORE_LIBS := -lnbd -lext2fs -lcom_err -lnettle -ljansson
 $(B)/tool/%.o: %.c | $(STAMP)/newlib
 	$(SAY) HOSTCC $<
 	@mkdir -p $(@D)

@@ -23,6 +23,7 @@ struct check {
 	unsigned damages, runs, manifest_pages;
 	uint64_t pages, extents, records, verified, tail; /* verified: bytes of the log */
 	uint32_t *index_pages;				  /* found, by segment */
+	json_t *found;					  /* what `damage` said, for JSON */
 	struct bad_range *bad;
 	unsigned n_bad, bad_room;
 	struct progress progress;
@@ -36,12 +37,10 @@ __attribute__((format(printf, 2, 3))) static void damage(struct check *c, const 
 	va_start(ap, f);
 	(void)vsnprintf(text, sizeof(text), f, ap);
 	va_end(ap);
-	if (c->x->o->json) {
-		printf("%s", c->damages ? ", " : "");
-		print_json_string(text);
-	} else {
+	if (c->x->o->json)
+		(void)json_array_append_new(c->found, json_string(text));
+	else
 		printf("damage: %s\n", text);
-	}
 	c->damages++;
 }
 
@@ -412,11 +411,12 @@ static void report(const struct check *c)
 	char size[SIZE_TEXT];
 
 	if (c->x->o->json) {
-		printf("], \"clean\": %s, \"manifest_pages\": %u, \"runs\": %u, \"index_pages\": "
-		       "%" PRIu64 ", \"extents\": %" PRIu64 ", \"records\": %" PRIu64
-		       ", \"tail_records\": %" PRIu64 ", \"log_bytes\": %" PRIu64 "}\n",
-		       c->damages ? "false" : "true", c->manifest_pages, c->runs, c->pages,
-		       c->extents, c->records, c->tail, c->verified);
+		print_json(json_pack(
+			"{s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "damage", c->found,
+			"clean", !c->damages, "manifest_pages", (json_int_t)c->manifest_pages,
+			"runs", (json_int_t)c->runs, "index_pages", (json_int_t)c->pages, "extents",
+			(json_int_t)c->extents, "records", (json_int_t)c->records, "tail_records",
+			(json_int_t)c->tail, "log_bytes", (json_int_t)c->verified));
 		return;
 	}
 	printf("manifest   %u pages\n", c->manifest_pages);
@@ -450,11 +450,9 @@ static void check_opened(struct check *c)
 int command_check(struct session *x)
 {
 	struct superblock super = {0};
-	struct check c = {.x = x, .super = &super};
+	struct check c = {.x = x, .super = &super, .found = json_array()};
 	int err;
 
-	if (x->o->json)
-		printf("{\"damage\": [");
 	if (check_superblocks(&c, &super)) {
 		check_manifest(&c);
 		err = session_open(x);

@@ -39,6 +39,7 @@ int command_hash(struct session *x)
 {
 	static const uint8_t none[SHA256_DIGEST_SIZE];
 	uint8_t digest[SHA256_DIGEST_SIZE], *kept = x->store->super.golden_sha256;
+	char hex[2 * SHA256_DIGEST_SIZE + 1];
 	const char *verdict = "matches";
 	int status = EXIT_OK;
 
@@ -52,11 +53,12 @@ int command_hash(struct session *x)
 		verdict = "differs";
 		status = EXIT_DIFFERS;
 	}
-	if (x->o->json)
-		printf("{\"sha256\": \"");
 	for (unsigned i = 0; i < SHA256_DIGEST_SIZE; i++)
-		printf("%02x", digest[i]);
-	printf(x->o->json ? "\", \"verdict\": \"%s\"}\n" : "  %s\n", verdict);
+		(void)sprintf(hex + 2 * (size_t)i, "%02x", digest[i]);
+	if (x->o->json)
+		print_json(json_pack("{s:s, s:s}", "sha256", hex, "verdict", verdict));
+	else
+		printf("%s  %s\n", hex, verdict);
 	if (status)
 		warn("%s is not what it was when its hash was kept: bring the original back",
 		     x->o->golden);

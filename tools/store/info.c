@@ -17,15 +17,15 @@ static void info_json(struct session *x, const char *uuid, const struct store_st
 {
 	const struct superblock *b = &x->store->super;
 
-	printf("{\"version\": %" PRIu32 ", \"uuid\": \"%s\", \"device_bytes\": %" PRIu64
-	       ", \"segment_bytes\": %" PRIu64 ", \"segments\": %" PRIu32
-	       ", \"golden_bytes\": %" PRIu64 ", \"generation\": %" PRIu64 ", \"epoch\": %" PRIu64
-	       ", \"free_bytes\": %" PRIu64 ", \"live_bytes\": %" PRIu64
-	       ", \"dead_bytes\": %" PRIu64 ", \"points\": %u}\n",
-	       b->version, uuid, b->sectors * SECTOR_SIZE,
-	       (uint64_t)b->segment_sectors * SECTOR_SIZE, b->segments,
-	       b->golden_sectors * SECTOR_SIZE, b->generation, b->epoch, st->free_bytes,
-	       st->live_bytes, st->dead_bytes, points);
+	print_json(json_pack(
+		"{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+		(json_int_t)b->version, "uuid", uuid, "device_bytes",
+		(json_int_t)(b->sectors * SECTOR_SIZE), "segment_bytes",
+		(json_int_t)b->segment_sectors * SECTOR_SIZE, "segments", (json_int_t)b->segments,
+		"golden_bytes", (json_int_t)(b->golden_sectors * SECTOR_SIZE), "generation",
+		(json_int_t)b->generation, "epoch", (json_int_t)b->epoch, "free_bytes",
+		(json_int_t)st->free_bytes, "live_bytes", (json_int_t)st->live_bytes, "dead_bytes",
+		(json_int_t)st->dead_bytes, "points", (json_int_t)points));
 }
 
 int command_info(struct session *x)
@@ -59,15 +59,14 @@ int command_info(struct session *x)
 
 static void tree_json(const struct store_point *p, unsigned n)
 {
-	printf("{\"points\": [");
-	for (unsigned i = 0; i < n; i++) {
-		printf("%s{\"id\": %" PRIu32 ", \"parent\": %" PRIu32 ", \"name\": ", i ? ", " : "",
-		       p[i].id, p[i].parent);
-		print_json_string(p[i].name);
-		printf(", \"bytes\": %" PRIu64 ", \"open\": %s}", p[i].bytes,
-		       p[i].open ? "true" : "false");
-	}
-	printf("]}\n");
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < n; i++)
+		(void)json_array_append_new(
+			list, json_pack("{s:I, s:I, s:s, s:I, s:b}", "id", (json_int_t)p[i].id,
+					"parent", (json_int_t)p[i].parent, "name", p[i].name,
+					"bytes", (json_int_t)p[i].bytes, "open", p[i].open));
+	print_json(json_pack("{s:o}", "points", list));
 }
 
 /* The children of a point, each with what hangs on it. */

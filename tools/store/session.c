@@ -54,13 +54,20 @@ int session_close(struct session *x)
 	return err;
 }
 
+/* A store may come from anywhere; its names are not to steer a terminal. */
+static void make_printable(char *s)
+{
+	for (; *s; s++)
+		if (*s < ' ' || *s > '~')
+			*s = '?';
+}
+
 struct store_point *list_points(struct session *x, unsigned *n)
 {
 	struct store_point *p = allocate((POINTS_MAX + 1) * sizeof(*p));
 
-	*n = 0;
-	while (*n <= POINTS_MAX && store_point(x->store, *n, &p[*n]) == 0)
-		++*n;
+	for (*n = 0; *n <= POINTS_MAX && store_point(x->store, *n, &p[*n]) == 0; ++*n)
+		make_printable(p[*n].name);
 	return p;
 }
 

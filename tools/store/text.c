@@ -3,20 +3,11 @@
 #include <unistd.h>
 #include "tools/store/tool.h"
 
-void print_json_string(const char *s)
+void print_json(json_t *value)
 {
-	putchar('"');
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			printf("\\u%04x", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
+	(void)json_dumpf(value, stdout, 0);
+	putchar('\n');
+	json_decref(value);
 }
 
 const char *size_text(char buf[SIZE_TEXT], uint64_t bytes)

@@ -4,6 +4,7 @@
  * command is one function, runs inside a fiber, and returns the exit status.
  */
 #pragma once
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,7 +64,7 @@ void progress_at(struct progress *p, uint64_t done);
 void progress_end(struct progress *p);
 
 /* --- text.c --- */
-void print_json_string(const char *s);
+void print_json(json_t *value); /* a line; takes it */
 /* "12.3 MiB" in a buffer of the caller's. */
 #define SIZE_TEXT 24
 const char *size_text(char buf[SIZE_TEXT], uint64_t bytes);
