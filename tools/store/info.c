@@ -16,16 +16,16 @@ static void info_json(struct session *x, const char *uuid, const struct store_st
 		      unsigned points)
 {
 	const struct superblock *b = &x->store->super;
+	uint64_t device = b->sectors * SECTOR_SIZE, golden = b->golden_sectors * SECTOR_SIZE;
 
-	print_json(json_pack(
-		"{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
-		(json_int_t)b->version, "uuid", uuid, "device_bytes",
-		(json_int_t)(b->sectors * SECTOR_SIZE), "segment_bytes",
-		(json_int_t)b->segment_sectors * SECTOR_SIZE, "segments", (json_int_t)b->segments,
-		"golden_bytes", (json_int_t)(b->golden_sectors * SECTOR_SIZE), "generation",
-		(json_int_t)b->generation, "epoch", (json_int_t)b->epoch, "free_bytes",
-		(json_int_t)st->free_bytes, "live_bytes", (json_int_t)st->live_bytes, "dead_bytes",
-		(json_int_t)st->dead_bytes, "points", (json_int_t)points));
+	print_json(
+		json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+			  (json_int_t)b->version, "uuid", uuid, "device_bytes", (json_int_t)device,
+			  "segment_bytes", (json_int_t)b->segment_sectors * SECTOR_SIZE, "segments",
+			  (json_int_t)b->segments, "golden_bytes", (json_int_t)golden, "generation",
+			  (json_int_t)b->generation, "epoch", (json_int_t)b->epoch, "free_bytes",
+			  (json_int_t)st->free_bytes, "live_bytes", (json_int_t)st->live_bytes,
+			  "dead_bytes", (json_int_t)st->dead_bytes, "points", (json_int_t)points));
 }
 
 int command_info(struct session *x)
