@@ -137,15 +137,28 @@ static void by_ipi(void)
 	EXPECT(irq_log[1].count[VECTOR] == 1, "%u interrupts", irq_log[1].count[VECTOR]);
 }
 
+/* On a busy host the second CPU may not have come to its HLT: then the NMI is taken before it, and
+ * another one has to end it. None is lost. */
+static bool woken_by_nmi(void)
+{
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned before = irq_log[1].count[2];
+
+		ipi(cpu2_id(), NMI | ICR_ASSERT);
+		if (WAIT(woken))
+			return irq_log[1].count[2] == before + 1;
+		if (irq_log[1].count[2] != before + 1)
+			return false;
+	}
+	return false;
+}
+
 static void by_nmi(void)
 {
 	sleep_with(true);
-	ipi(cpu2_id(), NMI | ICR_ASSERT);
-	EXPECT(WAIT(woken), "IF=1: it sleeps on");
+	EXPECT(woken_by_nmi(), "IF=1: it sleeps on");
 	sleep_with(false);
-	ipi(cpu2_id(), NMI | ICR_ASSERT);
-	EXPECT(WAIT(woken), "IF=0: it sleeps on");
-	EXPECT(irq_log[1].count[2] == 2, "%u NMIs", irq_log[1].count[2]);
+	EXPECT(woken_by_nmi(), "IF=0: it sleeps on");
 }
 
 /* With IF=0 an interrupt waits; after an NMI has ended the HLT and IF is 1, it is taken. */
@@ -156,8 +169,7 @@ static void not_with_if_0(void)
 	delay(3000);
 	EXPECT(woken == 0, "it wakes");
 	EXPECT(irq_log[1].count[VECTOR] == 0, "it is taken");
-	ipi(cpu2_id(), NMI | ICR_ASSERT);
-	EXPECT(WAIT(woken), "an NMI does not wake it");
+	EXPECT(woken_by_nmi(), "an NMI does not wake it");
 	EXPECT(WAIT(irq_log[1].count[VECTOR] == 1), "the interrupt is lost");
 }
 
@@ -173,8 +185,7 @@ static void not_below_tpr(void)
 	ipi(cpu2_id(), FIXED | ICR_ASSERT | VECTOR);
 	delay(3000);
 	EXPECT(woken == 0, "it wakes");
-	ipi(cpu2_id(), NMI | ICR_ASSERT);
-	EXPECT(WAIT(woken), "an NMI does not wake it");
+	EXPECT(woken_by_nmi(), "an NMI does not wake it");
 	EXPECT(irq_log[1].count[VECTOR] == 0, "the interrupt is taken");
 }
 
