@@ -327,7 +327,7 @@ def attached(c, **options):
     return co
 
 
-@case(machine=[("qemu", 1), ("qemu", 2)])
+@case(machine=[("qemu", 1), ("qemu", 2)], long=[("qemu", 1)])
 def freezes(log, machine):
     """By the protocol: frozen at T for exactly T' - T; called off; open, and thawed by another coordinator after the first one's connection was cut."""
     _, cpus = machine

@@ -155,7 +155,7 @@ def on_drives(log, image, golden_bus, store, store_bus, emu="qemu"):
     return Node(emu=emu, log=log, kernel=KERNEL_CLOUD, append="quiet", memory=768, disk=f"{image},bus={golden_bus}", store=f"{store},bus={store_bus}")
 
 
-@case(buses=[("nvme", "ahci"), ("ide", "ide")])
+@case(buses=[("nvme", "ahci"), ("ide", "ide")], long=[("ide", "ide")])
 def kept(log, buses):
     """What a guest wrote and flushed, and what was sealed, is there when the node has been switched off and on; the golden image is as it was."""
     restarted(log, *buses)

@@ -106,7 +106,7 @@ def kexec_into_same(log, emu, mode, initrd):
         n.power_off(timeout=300)
 
 
-@case(mode=["-s", "-c"])
+@case(mode=["-s", "-c"], long=["-c"])
 def kexec(log, mode):
     """Into the same kernel."""
     kexec_into_same(log, "qemu", mode, INITRD_KEXEC)

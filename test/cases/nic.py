@@ -102,7 +102,7 @@ def used(n, port, data):
     check(not bad, f"the guest's driver complains:\n{bad}")
 
 
-@case(cpus=[1, 2])
+@case(cpus=[1, 2], long=[1])
 def e1000e_on_qemu(log, cpus):
     """MSI-X, and the wire, which the card's MSI stands for. The driver does not trust QEMU's MSI itself: its test of it fails bare, too."""
     data = random.Random(1).randbytes(BYTES)
@@ -116,7 +116,7 @@ def e1000e_on_qemu(log, cpus):
         n.power_off()
 
 
-@case(cpus=[1, 2])
+@case(cpus=[1, 2], long=[2])
 def e1000_on_qemu(log, cpus):
     """A card that has but the wire."""
     data = random.Random(2).randbytes(BYTES)

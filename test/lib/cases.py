@@ -13,7 +13,7 @@ class Case:
 
 
 def case(long=False, alone=False, **variants):
-    """Registers a test. long: only in `make check-long`. alone: nothing else runs meanwhile, for guests that measure real time. One variant, as NAME=[values], makes one test of each value:
+    """Registers a test. long: only in `make check-long`; or a list of those variants that are. alone: nothing else runs meanwhile, for guests that measure real time. One variant, as NAME=[values], makes one test of each value:
     the function is called with it as keyword, and its name ends with it."""
 
     def register(function):
@@ -25,7 +25,7 @@ def case(long=False, alone=False, **variants):
         for value in values:
             label = "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
             label = label.replace(" ", "-").replace("/", "-")
-            CASES.append(Case(_bind(function, key, value), long, alone, f"{base}[{label}]"))
+            CASES.append(Case(_bind(function, key, value), long is True or (long and value in long), alone, f"{base}[{label}]"))
         return function
 
     return register
