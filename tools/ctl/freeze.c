@@ -381,8 +381,19 @@ static void on_settled(struct session *s)
 		session_ask_time(s);
 }
 
+/* Nodes that can't say how far their clocks may be off. */
+static uint32_t count_unlocked(const struct session *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->e.node_count; i++)
+		n += s->nodes[i].timed && s->nodes[i].report.report.bound == WIRE_NEVER;
+	return n;
+}
+
 static void on_timed(struct session *s)
 {
+	uint32_t unlocked = count_unlocked(s);
 	uint32_t timed = session_count_timed(s);
 
 	if (timed == 0) {
@@ -390,6 +401,12 @@ static void on_timed(struct session *s)
 		return;
 	}
 	if (s->clock.votes * 2 <= timed) {
+		if (!w.thaw && unlocked) {
+			give_up("%" PRIu32 " of %" PRIu32 " nodes' clocks are not locked: wait "
+				"until they are; 'stasisctl time' shows them",
+				unlocked, timed);
+			return;
+		}
 		if (!w.thaw) {
 			give_up("the nodes' clocks don't agree: 'stasisctl time' shows them");
 			return;
