@@ -79,7 +79,8 @@ void nic_init(struct nic *n, const struct nic_family *f, const struct nic_io *io
 	*n = (struct nic){.family = f, .io = *io};
 	for (unsigned q = 0; q < f->queues; q++, mem += NIC_OWN_BYTES(1)) {
 		n->rx[q].own = mem;
-		n->rx[q].area = mem + NIC_RING_MAX;
+		n->rx[q].copy = mem + NIC_RING_MAX;
+		n->rx[q].area = mem + 2 * (size_t)NIC_RING_MAX;
 	}
 	nic_pool_init(&n->pool, pool, pool_bytes);
 }
@@ -204,7 +205,7 @@ static bool pull(struct nic *n, unsigned q, vns_t now)
 	return true;
 }
 
-/* --- from the guest's ring, while it settles: our ring's memory is the copy --- */
+/* --- from the guest's ring, while it settles --- */
 
 static uint8_t *guest_desc(const struct nic *n, const struct nic_ring *r, uint32_t i)
 {
@@ -215,7 +216,7 @@ static bool take_back(struct nic *n, unsigned q, vns_t now, bool whatever)
 {
 	struct nic_ring *r = &n->rx[q];
 	const struct nic_format *f = &r->format;
-	uint8_t *before = r->own + (size_t)r->next * f->bytes, *desc = guest_desc(n, r, r->next);
+	uint8_t *before = r->copy + (size_t)r->next * f->bytes, *desc = guest_desc(n, r, r->next);
 	const uint8_t *part[NIC_PARTS] = {0};
 	uint8_t written[NIC_DESC_BYTES];
 	uint64_t addr[NIC_PARTS];
@@ -284,10 +285,11 @@ static bool starve(const struct nic *n, unsigned q, uint32_t tail)
 static void await_write_back(struct nic *n, unsigned q, vns_t now)
 {
 	const struct nic_ring *r = &n->rx[q];
-	uint32_t head = card_head(n, q);
+	uint32_t head = 0;
 
 	for (unsigned i = 0; i < WRITE_BACK_US; i++) {
 		pull_settling(n, q, now);
+		head = card_head(n, q);
 		if (head >= r->len || r->next == head)
 			return;
 		n->family->flush(n, q);
@@ -297,27 +299,26 @@ static void await_write_back(struct nic *n, unsigned q, vns_t now)
 		;
 }
 
-static void post_own(struct nic *n, unsigned q)
+static void fill_all(const struct nic *n, const struct nic_ring *r)
 {
-	struct nic_ring *r = &n->rx[q];
-
 	for (uint32_t i = 0; i < r->len; i++)
 		fill_own(n, r, i);
-	set_base(n, q, own_base(n, r));
-	r->posted = window_end(r);
 }
 
 static void switch_ring(struct nic *n, unsigned q, vns_t now)
 {
 	struct nic_ring *r = &n->rx[q];
 
+	fill_all(n, r);
 	if (!starve(n, q, r->tail)) { /* frames came without end: they stay where they are */
 		n->counts.left_alone++;
 		r->active = false;
 		return;
 	}
 	await_write_back(n, q, now);
-	post_own(n, q);
+	set_base(n, q, own_base(n, r));
+	pull_settling(n, q, now); /* see is_done */
+	r->posted = window_end(r);
 	set_tail(n, q, r->posted);
 	n->counts.switches++;
 }
@@ -441,7 +442,7 @@ static void take_ring(struct nic *n, unsigned q)
 		n->counts.left_alone++;
 		return;
 	}
-	memcpy(r->own, guest(n, r->base, r->bytes), r->bytes);
+	memcpy(r->copy, guest(n, r->base, r->bytes), r->bytes);
 	r->active = true;
 }
 
@@ -483,7 +484,9 @@ void nic_take_loaded(struct nic *n, unsigned q, uint32_t tail, unsigned caught)
 	r->next = (r->head + caught) % r->len;
 	set_head(n, q, r->next);
 	set_tail(n, q, r->next);
-	post_own(n, q);
+	fill_all(n, r);
+	set_base(n, q, own_base(n, r));
+	r->posted = window_end(r);
 }
 
 bool nic_watches(const struct nic *n)
@@ -525,36 +528,62 @@ static void set_times(const struct nic *n, vns_t v, vns_t restart)
 	}
 }
 
-/* The card gets its ring back, if nothing is on the way to the guest. */
-static bool hand_over(struct nic *n)
+/* A frame is where the next one goes in our ring. Emulated cards may take one though RDH = RDT,
+ * right after RDT was written: it has slipped in before the base changed. */
+static bool is_done(const struct nic_ring *r)
 {
-	bool idle = true;
+	return nic_desc_done(&r->format, r->own + (size_t)r->next * r->format.bytes);
+}
 
-	for (unsigned q = 0; q < n->family->queues && idle; q++) {
-		struct nic_ring *r = &n->rx[q];
+/* Nothing is on the way to the guest, and the card has no descriptor. */
+static bool is_idle(const struct nic *n)
+{
+	for (unsigned q = 0; q < n->family->queues; q++) {
+		const struct nic_ring *r = &n->rx[q];
 
 		if (!r->active)
 			continue;
 		set_tail(n, q, r->next);
-		idle = card_head(n, q) == r->next &&
-		       !nic_desc_done(&r->format, r->own + (size_t)r->next * r->format.bytes);
+		if (card_head(n, q) != r->next || is_done(r))
+			return false;
+		set_base(n, q, r->base);
+		if (is_done(r))
+			return false;
+	}
+	return true;
+}
+
+static void take_again(const struct nic *n)
+{
+	for (unsigned q = 0; q < n->family->queues; q++) {
+		const struct nic_ring *r = &n->rx[q];
+
+		if (!r->active)
+			continue;
+		set_base(n, q, own_base(n, r));
+		set_tail(n, q, r->posted);
+	}
+}
+
+/* The card gets its ring back, if it is idle. */
+static bool hand_over(struct nic *n)
+{
+	if (!is_idle(n)) {
+		take_again(n);
+		return false;
 	}
 	for (unsigned q = 0; q < n->family->queues; q++) {
 		struct nic_ring *r = &n->rx[q];
 
 		if (!r->active)
 			continue;
-		if (idle) {
-			set_base(n, q, r->base);
-			if (r->head != r->next) /* only if the card lied */
-				set_head(n, q, r->head);
-			r->active = false;
-		}
-		set_tail(n, q, idle ? r->tail : r->posted);
+		if (r->head != r->next) /* only if the card lied */
+			set_head(n, q, r->head);
+		r->active = false;
+		set_tail(n, q, r->tail);
 	}
-	if (idle)
-		n->counts.missed += nic_statistics_missed(n);
-	return idle;
+	n->counts.missed += nic_statistics_missed(n);
+	return true;
 }
 
 void nic_thaw(struct nic *n, vns_t now, vns_t v, vns_t restart)

@@ -82,7 +82,7 @@ struct nic_ring {
 	uint32_t next;	     /* the descriptor on the card that is looked at next */
 	uint32_t posted;     /* the card's RDT */
 	uint32_t buffers;
-	uint8_t *own, *area; /* our ring (settling: a copy of the guest's); our buffers */
+	uint8_t *own, *copy, *area; /* our ring; the guest's as it was at the freeze; our buffers */
 };
 
 struct nic_counts {
@@ -112,7 +112,7 @@ struct nic {
 };
 
 /* Boot. `own` is NIC_OWN_BYTES(queues) of memory, page-aligned; `pool` are pool_bytes. */
-#define NIC_OWN_BYTES(queues) ((queues) * (size_t)(NIC_RING_MAX + NIC_BUFFER_AREA))
+#define NIC_OWN_BYTES(queues) ((queues) * (size_t)(2 * NIC_RING_MAX + NIC_BUFFER_AREA))
 void nic_init(struct nic *n, const struct nic_family *f, const struct nic_io *io, void *own,
 	      void *pool, size_t pool_bytes);
 /* The card was reset. Any phase. */

@@ -14,8 +14,8 @@ FREEZES = 4
 HOLD_S = 1
 
 
-def nothing_lost(o, cards):
-    check(o.lost() == 0, f"{o.lost()} datagrams were lost")
+def nothing_lost(o, cards, lost):
+    check(lost == 0, f"{lost} datagrams were lost")
     check(o.disordered() == 0, f"{o.disordered()} datagrams came twice or out of order")
     check(sum(c["frames_caught"] for c in cards) > 0, "no frame arrived while a node was frozen: nothing was shown")
     for c in cards:
@@ -39,7 +39,7 @@ def frozen_as_one(log):
             frozen = sum(r["frozen_ns"] for r in answer["freezes"][-FREEZES:])
             check(abs(lost - frozen) <= 1000, f"node {i}: {frozen} ns frozen, but its guest's clock lost {lost} ns")
             check(frozen > FREEZES * HOLD_S * 0.999e9, f"node {i} was frozen for {frozen} ns")
-        nothing_lost(o, [c for answer in e.answers("nic status --json") for c in answer["cards"]])
+        nothing_lost(o, [c for answer in e.answers("nic status --json") for c in answer["cards"]], o.lost())
 
 
 # Bochs goes no faster than the host's time, so that both guests' seconds are about as long.
@@ -82,6 +82,7 @@ def frozen_under_vtx(log):
                 check(FROZEN_S > 10 * max(o.result), f"the freezes were {o.result} s apart, too far for {FROZEN_S} s")
                 answers = [json.loads(n.stasis("nic status --json", timeout=300)) for n in nodes]
                 records = [json.loads(n.stasis("freezes --json", timeout=300)) for n in nodes]
-                log.write(f"\n{answers}\n{records}\n{o.counters}\n")
+                log.write(f"\n{answers}\n{records}\n{o.counters}\n{[(s.sent, s.received) for s in o.streams]}\n")
                 check(all(r["total"] == BOCHS_FREEZES for r in records), f"not all freezes came about: {records}")
-                nothing_lost(o, [c for answer in answers for c in answer["cards"]])
+                # these guests' seconds are not the same: one has stopped to receive while the other still sends
+                nothing_lost(o, [c for answer in answers for c in answer["cards"]], o.gaps())

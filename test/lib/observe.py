@@ -42,6 +42,10 @@ class Stream:
     def lost(self):
         return self.sent["sent"] - self.received["received"]
 
+    def gaps(self):
+        """Of those that left, how many did not come before the last one that did."""
+        return max(0, self.received["lost"] - self.sent["failed"])
+
     def quickest(self):
         """By second."""
         return {s[0]: s[3] for s in self.seconds}
@@ -93,6 +97,9 @@ class Observed:
 
     def lost(self):
         return sum(s.lost() for s in self.streams)
+
+    def gaps(self):
+        return sum(s.gaps() for s in self.streams)
 
     def disordered(self):
         return sum(s.received["disordered"] + s.received["twice"] for s in self.streams)

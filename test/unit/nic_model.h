@@ -31,6 +31,8 @@ static struct {
 	unsigned dropped, bad_dma, raised;
 	uint64_t us;
 	bool lazy; /* writes descriptors back when it is told to */
+	bool lax;  /* as Bochs' card: after a write to RDT, RDH = RDT is a ring of free ones */
+	bool fresh[NIC_QUEUES];
 	unsigned rctl_writes, resets;
 	uint16_t phy[32];
 	void (*delayed)(void); /* called as time passes */
@@ -121,6 +123,8 @@ static uint32_t model_free(unsigned q, const struct nic_format *f)
 
 	if (!len || head >= len || tail >= len)
 		return 0;
+	if (tail == head && card.fresh[q])
+		return len;
 	return tail >= head ? tail - head : len - head + tail;
 }
 
@@ -147,6 +151,7 @@ static bool model_store(const struct model_frame *m)
 		from += model_write(&f, desc, m, from);
 		head = head + 1 == model_len(m->queue, &f) ? 0 : head + 1;
 		*reg(b + E1000_HEAD) = head * (f.bytes / 16); /* in units of 16 bytes */
+		card.fresh[m->queue] = false;
 	} while (from < m->bytes);
 	*reg(E1000_ICR) |= INT_RXT0;
 	return true;
@@ -216,6 +221,9 @@ static void model_put(void *ctx, unsigned at, uint32_t v)
 		model_mdic(v);
 	else
 		*reg(at) = v;
+	for (unsigned q = 0; q < nic.family->queues; q++)
+		if (at == (unsigned)(nic.family->rx[q] + E1000_TAIL))
+			card.fresh[q] = card.lax;
 	model_flush_fifo();
 }
 

@@ -403,6 +403,53 @@ static void a_frame_at_the_switch(void)
 	in_order(d, 3);
 }
 
+/* A card that takes frames though it has no descriptor, again and again between two accesses. */
+static unsigned slips, slip_every, slip_count;
+static void slip(unsigned r)
+{
+	/* not at what the card itself looks at, and not between the halves of an address */
+	if (r != 0x2800 + E1000_HEAD && r != 0x2800 + E1000_TAIL && r != 0x2800 + E1000_BAL)
+		return;
+	if (slips && slips <= 8 && ++slip_count % slip_every == 0)
+		model_receive(0, slips++, 300);
+}
+
+static uint32_t slip_get(void *ctx, unsigned r)
+{
+	uint32_t v = model_get(ctx, r);
+
+	slip(r);
+	return v;
+}
+
+static void slip_put(void *ctx, unsigned r, uint32_t v)
+{
+	model_put(ctx, r, v);
+	slip(r);
+}
+
+static void a_frame_slips_in(void)
+{
+	for (slip_every = 1; slip_every < 12; slip_every++) {
+		struct driver *d = begin(&shapes[4]);
+
+		card.lax = true;
+		freeze(V);
+		nic.io.get = slip_get;
+		nic.io.put = slip_put;
+		slips = 1;
+		slip_count = 0;
+		settled();
+		nic_thaw(&nic, at(V + 50 * MS), at(V), at(V + 50 * MS));
+		replay(d, V);
+		while (slips <= 8)
+			model_receive(0, slips++, 300);
+		slips = 0;
+		driver_poll(d, true);
+		in_order(d, 8);
+	}
+}
+
 /* Transmission that does not come to rest is counted, and not waited for. */
 static void busy_transmitter(void)
 {
@@ -602,6 +649,7 @@ int main(void)
 	RUN(left_alone);
 	RUN(two_queues);
 	RUN(a_frame_at_the_switch);
+	RUN(a_frame_slips_in);
 	RUN(transmission_stuck);
 	RUN(saved_and_loaded);
 	RUN(bad_images);
