@@ -237,6 +237,12 @@ $(B)/test/sim: $(SIM_SRC) $(wildcard proto/*.h test/sim/*.h)
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 -g -O2 -I. $(WARN) $(SANITIZE) -o $@ $(SIM_SRC)
 
+# A disk whose power fails, for nbdkit
+$(B)/test/volatile.so: test/nbd/volatile.c | $(STAMP)/packages
+	$(SAY) HOSTCC $@
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu11 -D_GNU_SOURCE -O2 $(WARN) -shared -fPIC -o $@ $<
+
 # The PTP clock on this host's network
 PTP_SRC := $(patsubst %,net/%.c,servo shared_clock ptp_bmca ptp_clock ptp_message) $(wildcard test/ptp/*.c)
 $(B)/test/ptp: $(PTP_SRC) $(wildcard net/*.h)
@@ -255,7 +261,7 @@ fuzz: $(B)/fuzz/fuzz_$(T)
 
 # --- all tests, and what a user sees first ------------------------------------------------------
 TESTED := $(B)/stasis.efi $(B)/stasis-store $(B)/stasisctl $(TEST_EFI) $(TEST_KERNELS) $(B)/test/sim $(B)/test/ptp \
-	$(B)/test/stasisctl $(B)/test/fakenodes
+	$(B)/test/stasisctl $(B)/test/fakenodes $(B)/test/volatile.so
 .PHONY: tested tested-units
 tested: $(TESTED)
 tested-units: $(UNIT:%=$(B)/unit/%)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An NBD server on this host, which a node reaches as 10.0.2.2 over QEMU's user network."""
+import os
+import re
 import shutil
 import signal
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import time
 
 from node import Failure
+from paths import BUILD
 
 HOST_OF_USER_NET = "10.0.2.2"
 START_SECONDS = 20
@@ -39,8 +42,8 @@ class NbdServer:
     def url(self):
         return f"nbd://{self.address}/disk"
 
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+    def start(self, **output):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, **output)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and self.process.poll() is None:
             with socket.socket() as s:
@@ -69,3 +72,30 @@ class NbdServer:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class VolatileServer(NbdServer):
+    """test/nbd/volatile.c: a disk that loses what was not flushed when its power fails, in its cut-th write or flush (0: never)."""
+
+    def __init__(self, image, seed, cut, fua=False):
+        super().__init__(image, "nbdkit")
+        plugin = os.path.join(BUILD, "test", "volatile.so")
+        self.command = self.command[: self.command.index("file")] + [plugin, f"file={image}", f"seed={seed}", f"cut={cut}", f"fua={str(fua).lower()}"]
+
+    def start(self):
+        super().start(stderr=subprocess.PIPE, text=True)
+
+    def has_failed(self):
+        return self.process.poll() is not None
+
+    def lost(self):
+        """After the power has failed: how many sectors of the cache reached the disk, and how many did not."""
+        said = self.process.stderr.read()
+        found = re.search(r"volatile cut kept=(\d+) lost=(\d+)", said)
+        if not found or self.process.wait() != -signal.SIGKILL:
+            raise Failure(f"the server has not ended by a power failure (status {self.process.wait()}): {said}")
+        return int(found[1]), int(found[2])
+
+    def __exit__(self, *args):
+        super().__exit__(*args)
+        self.process.stderr.close()

@@ -85,10 +85,10 @@ class Node:
     def boot(self, timeout=None):
         """To the guest's shell; returns everything on the console so far."""
         self.expect(re.escape(GUEST_PROMPT), timeout)
-        self._quiet_shell()
+        self.quiet_shell()
         return plain(self.transcript)
 
-    def _quiet_shell(self):
+    def quiet_shell(self):
         # The kernel's late messages would land between commands and answers.
         self.run("dmesg -n 1; stty -echo")
 
