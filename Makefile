@@ -58,8 +58,12 @@ $(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
 $(B)/guest/initrd-network.gz: $(B)/guest/initrd.gz
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --network $@ $(GUEST_BIN)
+# And one with fio and ext4.
+$(B)/guest/initrd-disk.gz: $(B)/guest/initrd.gz
+	$(SAY) INITRD $@
+	$(Q)test/lib/mkinitrd --disk $@ $(GUEST_BIN)
 .PHONY: guest
-guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz initrd-network.gz)
+guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz initrd-network.gz initrd-disk.gz)
 # A Debian system on a golden image (build/debian); not part of the setup, since it takes minutes.
 .PHONY: debian
 debian: $(STAMP)/debian
