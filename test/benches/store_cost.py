@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a request of 4 KiB to the guest's disk costs with the store in memory, from the guest's system call to its completion."""
+import collections
+import csv
+import json
+import re
+
+from benches import bench, output
+from images import golden
+from node import Failure, Node
+from paths import KERNEL_CLOUD
+
+DEPTHS = (1, 32)
+OPERATIONS = ("write", "read")
+# The difference of two runs has neither the program's start nor its end, nor what the shell did.
+SHORT, LONG = 200, 1200  # requests of 4 KiB
+# At most, for each request: ticks of all (guest, exits, and the slices in which the store works, which no exit is charged with), and in exits alone; and
+# what depth 32 may cost of depth 1.
+LIMITS = {"qemu": {"write": {"all": 110000, "exits": 12700}, "read": {"all": 42500, "exits": 12700}}}
+DEEP_OF_SHALLOW = 1.05
+
+
+def spent(n, operation, depth, count):
+    """Ticks from the first submission to the last completion, of these in exits; and exits by reason."""
+    n.stasis("exits reset")
+    out = n.run(f"/tests/diskload /dev/vda {operation} {depth} {count}", timeout=1200)
+    found = re.search(rf"diskload requests={count} ticks=(\d+)", out)
+    if not found:
+        raise Failure(f"the guest's program says {out!r}")
+    exits = json.loads(n.stasis("exits --json", timeout=300))["exits"]
+    figures = collections.Counter({e["reason"]: e["count"] for e in exits})
+    figures["exits"] = sum(e["ticks"] for e in exits)
+    figures["all"] = int(found[1])
+    return figures
+
+
+def each(n, operation, depth):
+    """For one request."""
+    n.run(f"/tests/diskload /dev/vda {operation} {depth} {SHORT}", timeout=1200)  # pages, caches and the store's blocks are there
+    figures = spent(n, operation, depth, LONG)
+    figures.subtract(spent(n, operation, depth, SHORT))
+    return {name: value / (LONG - SHORT) for name, value in figures.items() if value > 0}
+
+
+def show(emu, costs):
+    print(f"ticks for each request of 4 KiB, {LONG - SHORT} requests")
+    print(f"{emu:8}{'depth':>6}{'all':>9}{'limit':>9}{'in exits':>10}{'limit':>9}{'exits':>8}")
+    for (operation, depth), c in costs.items():
+        limits = LIMITS[emu][operation]
+        reasons = {name: value for name, value in c.items() if name not in limits}
+        listed = ", ".join(f"{r} {v:.2f}" for r, v in sorted(reasons.items(), key=lambda rv: -rv[1]) if v >= 0.01)
+        print(f"{operation:8}{depth:>6}{c['all']:>9.0f}{limits['all']:>9}{c['exits']:>10.0f}{limits['exits']:>9}{sum(reasons.values()):>8.2f}  {listed}", flush=True)
+
+
+def judge(emu, costs):
+    missed = []
+    for operation, limits in LIMITS[emu].items():
+        shallow, deep = (costs[operation, depth]["all"] for depth in DEPTHS)
+        if deep > shallow * DEEP_OF_SHALLOW:
+            missed.append(f"{emu} {operation}: {deep:.0f} ticks at depth {DEPTHS[1]}, {shallow:.0f} at depth {DEPTHS[0]}")
+        missed += [f"{emu} {operation}, depth {d}, {what}: {costs[operation, d][what]:.0f} ticks" for d in DEPTHS for what, limit in limits.items() if costs[operation, d][what] > limit]
+    return missed
+
+
+@bench(*LIMITS)
+def cost(emu):
+    machine = {"emu": emu, "icount": emu == "qemu", "kernel": KERNEL_CLOUD, "append": "quiet", "memory": 768, "timeout": 1500}
+    with golden(16) as image, Node(disk=image.name, config=["disk_room=64"], **machine) as n:
+        n.boot()
+        costs = {(operation, depth): each(n, operation, depth) for operation in OPERATIONS for depth in DEPTHS}
+        n.power_off(600)
+    with open(output(f"store-cost-{emu}.csv"), "w", newline="") as f:
+        w = csv.writer(f)
+        w.writerow(["operation", "depth", "ticks", "ticks_in_exits"])
+        for key, c in costs.items():
+            w.writerow([*key, round(c["all"], 1), round(c["exits"], 1)])
+    show(emu, costs)
+    return judge(emu, costs)
