@@ -23,7 +23,7 @@ FIO = (
 )
 # Freezes last 100 ms and more, by the host's clock. What they may add to the latest I/O, time-out and step of a clock is what the store's own work
 # after a seal takes, a little at once.
-MORE = S // 500
+MORE = S * 3 // 1000
 VERIFIED_SHARE = 0.4  # of all blocks that are written, at least
 
 
