@@ -8,9 +8,8 @@ import tempfile
 import gptdisk
 from benches import bench
 from node import Failure, Node
-from paths import BUILD, INITRD_DISK, KERNEL_CLOUD, ROOT
+from paths import BUILD, INITRD_DISK, KERNEL_CLOUD, ROOT, STASIS_STORE
 
-STASIS_STORE = os.path.join(BUILD, "stasis-store")
 MIB = 1 << 20
 GOLDEN_MIB, STORE_BYTES = 256, 512 * MIB
 # This source tree, and what its build leaves: those files are the host's, since the guest has no compiler.

@@ -38,10 +38,10 @@ def wire():
     found = []
     with Node(kernel=os.path.join(BUILD, "guest", "vmlinuz"), icount=True, append="quiet", timeout=1500, extra=hub.CARDS) as n:
         n.boot()
-        hub.join(n)
-        found.append(hub.streamed(n, lambda: found.append(trapped(n))))
+        other = hub.join(n)
+        found.append(hub.streamed(n, other, lambda: found.append(trapped(n))))
         before, exits = interrupts(n), by_reason(n)
-        hub.streamed(n, lambda: None)
+        hub.streamed(n, other, lambda: None)
         seen, reasons = interrupts(n) - before, by_reason(n)
         reasons.subtract(exits)
         n.power_off(600)

@@ -11,10 +11,9 @@ from cases import case
 from images import golden
 from nbdserver import NbdServer
 from node import ESCAPE, FIRMWARE, STASIS_PROMPT, Node, check
-from paths import BUILD, KERNEL_CLOUD
+from paths import BUILD, KERNEL_CLOUD, STASIS_STORE
 
 SIZE = 8 << 20
-STASIS_STORE = os.path.join(BUILD, "stasis-store")
 BIND = "/sys/bus/virtio/drivers/virtio_blk"
 
 

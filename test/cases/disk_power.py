@@ -9,11 +9,10 @@ import threading
 
 import gptdisk
 from cases import case
-from disk import STASIS_STORE
 from images import golden
 from nbdserver import VolatileServer
 from node import ESCAPE, GUEST_PROMPT, STASIS_PROMPT, Failure, Node, check
-from paths import KERNEL_CLOUD
+from paths import KERNEL_CLOUD, STASIS_STORE
 
 DISK_MIB = 4
 STORE_BYTES = 96 << 20  # so small that the cleaner has work

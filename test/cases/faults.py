@@ -6,8 +6,8 @@ import time
 from cases import case
 from experiment import NODES, Experiment
 from node import SLOWNESS, check
+from stasisctl import CLEAN, FAILED, LATE, PARTIAL
 
-CLEAN, FAILED, USAGE, LATE, PARTIAL = range(5)
 PAUSE_S = 0.5  # a node takes four new connections a second (docs/control.md)
 REBOOT = 240  # s: firmware, iPXE, Stasis
 TOLERANCE_NS = 50_000_000  # how far the durations of a pair of emulators may be apart
@@ -81,27 +81,26 @@ def cable_out_before(f):
     check(f.e.answers("status --json")[0]["freezes"] == freezes, "a node was frozen though another had not acknowledged")
 
 
-def cable_out_after_the_commit(f):
-    p = f.begin("freeze", "--in", "6s", "--for", "6s")
+def cable_out_until(f, p, state, seconds):
+    """n1's, until n0 is in this state; both are frozen for so long nevertheless."""
     f.e.pull(1)
-    f.until("n0's freeze", lambda n: n[0].get("state") == "frozen", of="n0")
+    f.until(f"that n0 is {state}", lambda n: n[0].get("state") == state, of="n0")
     f.e.pull(1, plugged=True)
     said = f.end(p, (CLEAN, LATE, PARTIAL))
     check(said["outcome"] != "partial" or fates(said) == {"n1": "silent"}, f"{said}")
     f.all_run()
-    frozen_for(f, 6)
+    frozen_for(f, seconds)
+
+
+def cable_out_after_the_commit(f):
+    p = f.begin("freeze", "--in", "6s", "--for", "6s")
+    cable_out_until(f, p, "frozen", 6)
 
 
 def cable_out_at_the_thaw(f):
     p = f.begin("freeze", "--in", "4s", "--for", "3s")
     f.until("both freezes", lambda n: all(x.get("state") == "frozen" for x in n.values()))
-    f.e.pull(1)
-    f.until("n0's thaw", lambda n: n[0].get("state") == "running", of="n0")
-    f.e.pull(1, plugged=True)
-    said = f.end(p, (CLEAN, LATE, PARTIAL))
-    check(said["outcome"] != "partial" or fates(said) == {"n1": "silent"}, f"{said}")
-    f.all_run()
-    frozen_for(f, 3)
+    cable_out_until(f, p, "running", 3)
 
 
 def stasisctl_killed_after_the_commit(f):

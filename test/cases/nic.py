@@ -42,7 +42,7 @@ def server(data):
 def up(n, driver, *options):
     """Loads the driver anew, with these options; its log has no complaint."""
     n.run(f"rmmod {driver}; modprobe {driver} {' '.join(options)} && ip addr add 10.0.2.15/24 dev eth0 && ip link set eth0 up")
-    n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
+    n.wait_for_link()
 
 
 def ping(n, count, address=GATEWAY):
@@ -167,7 +167,7 @@ def cards(n):
 
 def joined(n, driver, mtu=1500):
     n.run(f"modprobe {driver}; ip addr add {far.NODE_ADDRESS}/24 dev eth0 && ip link set eth0 mtu {mtu} && ip link set eth0 up")
-    n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
+    n.wait_for_link()
     n.run(f"ping -c 3 -i 0.1 {far.ADDRESS}", timeout=300)
 
 
@@ -228,9 +228,9 @@ def both_ends_frozen(log):
     """Two cards joined by a hub, in deterministic time: a stream and pings through five freezes, none lost, none late."""
     with Node(log=log, append="quiet", icount=True, extra=hub.CARDS) as n:
         n.boot()
-        hub.join(n)
-        reference = hub.streamed(n, lambda: None)
-        frozen = hub.streamed(n, lambda: n.stasis("freeze --in 200ms --for 300ms --every 800ms --count 5"))
+        other = hub.join(n)
+        reference = hub.streamed(n, other, lambda: None)
+        frozen = hub.streamed(n, other, lambda: n.stasis("freeze --in 200ms --for 300ms --every 800ms --count 5"))
         total = json.loads(n.stasis("freezes --json"))["total"]
         log.write(f"\n{reference}\n{frozen}\n{cards(n)}\n")
         check(total == 5, f"{total} freezes, not 5")

@@ -11,9 +11,8 @@ import tempfile
 import gptdisk
 from cases import case
 from node import Failure, check
-from paths import BUILD
+from paths import STASIS_STORE
 
-TOOL = os.path.join(BUILD, "stasis-store")
 MIB = 1 << 20
 DISK = 24 * MIB
 
@@ -58,7 +57,7 @@ class Bench:
         return r
 
     def run(self, arguments, status=0):
-        r = self.command([TOOL, *arguments.split()])
+        r = self.command([STASIS_STORE, *arguments.split()])
         check(r.returncode == status, f"stasis-store {arguments}: status {r.returncode}, not {status}: {r.stdout}")
         return r.stdout
 

@@ -7,7 +7,7 @@ import far
 from cases import case
 from experiment import Experiment, hidden
 from node import Node, check
-from observe import ADDRESS, Observed
+from observe import ADDRESS, Observed, check_cards
 from paths import INITRD_NETWORK, KERNEL
 
 FREEZES = 4
@@ -18,8 +18,7 @@ def nothing_lost(o, cards, lost):
     check(lost == 0, f"{lost} datagrams were lost")
     check(o.disordered() == 0, f"{o.disordered()} datagrams came twice or out of order")
     check(sum(c["frames_caught"] for c in cards) > 0, "no frame arrived while a node was frozen: nothing was shown")
-    for c in cards:
-        check(c["frames_caught"] == c["frames_delivered"] and c["frames_missed"] == c["damaged"] == c["left_alone"] == 0, f"frames were lost at a card: {c}")
+    check_cards(cards)
 
 
 @case(alone=True, long=True)
@@ -76,7 +75,7 @@ def frozen_under_vtx(log):
                 for n, address in zip(nodes, ADDRESS):
                     n.boot()
                     n.run(f"ip link set eth0 up; ip addr add {address}/24 dev eth0")
-                    n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; [ $(cat /sys/class/net/eth0/carrier) = 1 ]", timeout=300)
+                    n.wait_for_link()
                 a.run(f"ping -c 3 -i 0.2 -W 5 {ADDRESS[1]}", timeout=300)
                 o = Observed(nodes, wire, 3 * BOCHS_FREEZES * RUNS_S, lambda _: at_both_prompts(nodes, log))
                 check(FROZEN_S > 10 * max(o.result), f"the freezes were {o.result} s apart, too far for {FROZEN_S} s")

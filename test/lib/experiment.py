@@ -32,7 +32,7 @@ def free_port():
 
 
 class Qmp:
-    """QEMU's own stop and cont, to compare with."""
+    """QEMU's monitor: its own stop and cont to compare with, resets, cables."""
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX)
@@ -126,7 +126,7 @@ class Experiment:
             # QEMU's cards cut what is to be segmented into IP fragments: let the kernel do it
             n.run(f"/sbin/ip link set eth0 gso_max_segs 1 up; ip addr add 10.1.0.{i + 1}/24 dev eth0")
         for n in self.nodes:
-            n.run("for i in $(seq 200); do [ $(cat /sys/class/net/eth0/carrier) = 1 ] && break; usleep 50000; done; cat /sys/class/net/eth0/carrier")
+            n.wait_for_link()
         self.nodes[0].run("ping -c 3 -i 0.2 -W 5 10.1.0.2", status=None)  # ARP
 
     def wait_for_clocks(self, patience=120):
@@ -140,15 +140,16 @@ class Experiment:
                 raise Failure(f"the nodes' clocks do not agree after {patience} s: {answer}")
             time.sleep(1)
 
+    def _ctl(self, args):
+        return [STASISCTL, "-e", self.path("experiment"), "--json", *args]
+
     def start_ctl(self, *args):
-        """stasisctl --json, running; `lines_of` must follow, or a kill."""
-        command = [STASISCTL, "-e", self.path("experiment"), "--json", *args]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        """stasisctl --json, running."""
+        return subprocess.Popen(self._ctl(args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ctl(self, *args, timeout=600, status=(0,)):
         """stasisctl --json; its lines. Fails if its exit status is none of these."""
-        command = [STASISCTL, "-e", self.path("experiment"), "--json", *args]
-        r = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        r = subprocess.run(self._ctl(args), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if r.returncode not in status:
             raise Failure(f"stasisctl {' '.join(args)}: exit status {r.returncode}\n{r.stdout}{r.stderr}")
         return [json.loads(line) for line in r.stdout.splitlines()]

@@ -4,23 +4,28 @@ from far import PORT
 from node import check
 
 CARDS = ["--nic", "e1000e,hubport,hubid=7"] * 2
-JOIN = """(unshare -n sleep 1000000 & echo $! >/tmp/other)
-modprobe e1000e
-while ! ip link set eth1 netns $(cat /tmp/other); do usleep 10000; done
-ip addr add 10.7.0.1/24 dev eth0; ip link set eth0 up
-nsenter -t $(cat /tmp/other) -n sh -c 'ip addr add 10.7.0.2/24 dev eth1; ip link set eth1 up'
-until ping -c 1 -W 1 10.7.0.2 >/dev/null; do :; done"""
 STREAM = 3000  # datagrams, one a millisecond
 
 
+def apart(n, card, address):
+    """Gives a card to a network namespace of its own; what a command there begins with."""
+    inside = f"nsenter -t $(cat /tmp/with-{card}) -n"
+    n.run(f"(unshare -n sleep 1000000 & echo $! >/tmp/with-{card})")
+    n.run(f"while ! ip link set {card} netns $(cat /tmp/with-{card}); do usleep 10000; done", timeout=300)
+    n.run(f"{inside} sh -c 'ip addr add {address}/24 dev {card}; ip link set {card} up'")
+    return inside
+
+
 def join(n):
-    for line in JOIN.splitlines():
-        n.run(line, timeout=300)
+    n.run("modprobe e1000e; ip addr add 10.7.0.1/24 dev eth0; ip link set eth0 up")
+    inside = apart(n, "eth1", "10.7.0.2")
+    n.run("until ping -c 1 -W 1 10.7.0.2 >/dev/null; do :; done", timeout=300)
+    return inside
 
 
-def streamed(n, during):
-    """A stream and pings from one card to the other, deterministic time; `during` comes when they run. The stream's verdict."""
-    listen(n, "nsenter -t $(cat /tmp/other) -n")
+def streamed(n, other, during):
+    """A stream and pings from one card to the `other` (join), deterministic time; `during` comes when they run. The stream's verdict."""
+    listen(n, other)
     n.run("(ping -c 30 -i 0.1 10.7.0.2 >/tmp/ping &)")
     n.run(f"(/tests/flow send 10.7.0.2 {PORT} 1 {STREAM} 1000 >/tmp/sent &)")
     during()

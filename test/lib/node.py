@@ -126,6 +126,11 @@ class Node:
         self.start(command)
         return self.finish(timeout, status)
 
+    def wait_for_link(self):
+        """Until the guest's card has one; it has been set up."""
+        carrier = "[ $(cat /sys/class/net/eth0/carrier) = 1 ]"
+        self.run(f"for i in $(seq 200); do {carrier} && break; usleep 50000; done; {carrier}", timeout=300)
+
     # --- talking to Stasis ---
     def stasis(self, command, timeout=60):
         """Switches to the prompt, gives a command, switches back; the command's output."""

@@ -51,6 +51,12 @@ class Stream:
         return {s[0]: s[3] for s in self.seconds}
 
 
+def check_cards(cards):
+    """Of `nic status`: whatever arrived while a node was frozen has been delivered."""
+    for c in cards:
+        check(c["frames_caught"] == c["frames_delivered"] and c["frames_missed"] == c["damaged"] == c["left_alone"] == 0, f"frames were lost at a card: {c}")
+
+
 class Observed:
     """One run: `act(seconds)` is called when all is under way, and does what is to be observed."""
 

@@ -5,6 +5,7 @@ import os
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
 BUILD = os.environ.get("BUILD") or os.path.join(ROOT, "build")
 STASIS = os.path.join(BUILD, "stasis.efi")
+STASIS_STORE = os.path.join(BUILD, "stasis-store")
 KERNEL = os.path.join(BUILD, "guest", "vmlinuz")
 # Also packaged by Debian, and quicker to boot where every instruction is emulated twice.
 KERNEL_CLOUD = os.path.join(BUILD, "guest", "vmlinuz-cloud")

@@ -391,9 +391,21 @@ static uint32_t count_unlocked(const struct session *s)
 	return n;
 }
 
-static void on_timed(struct session *s)
+/* The nodes' clocks don't agree. */
+static void doubt(const struct session *s, uint32_t timed)
 {
 	uint32_t unlocked = count_unlocked(s);
+
+	if (unlocked)
+		give_up("%" PRIu32 " of %" PRIu32 " nodes' clocks are not locked: wait "
+			"until they are; 'stasisctl time' shows them",
+			unlocked, timed);
+	else
+		give_up("the nodes' clocks don't agree: 'stasisctl time' shows them");
+}
+
+static void on_timed(struct session *s)
+{
 	uint32_t timed = session_count_timed(s);
 
 	if (timed == 0) {
@@ -401,14 +413,8 @@ static void on_timed(struct session *s)
 		return;
 	}
 	if (s->clock.votes * 2 <= timed) {
-		if (!w.thaw && unlocked) {
-			give_up("%" PRIu32 " of %" PRIu32 " nodes' clocks are not locked: wait "
-				"until they are; 'stasisctl time' shows them",
-				unlocked, timed);
-			return;
-		}
 		if (!w.thaw) {
-			give_up("the nodes' clocks don't agree: 'stasisctl time' shows them");
+			doubt(s, timed);
 			return;
 		}
 		warn("the nodes' clocks don't agree: 'stasisctl time' shows them");
