@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 
 import pexpect
 
 from cases import case
 from ctlclient import KEY, forwarded, free_port
-from node import Node, check
+from node import SLOWNESS, Node, check
 from stasisctl import CLEAN, CTL, FAILED
 
 # an emulator shares its host with others: how late it is, is nothing that is judged here
@@ -35,6 +36,14 @@ def ctl(d, log, *args, status=CLEAN):
     return r.stdout
 
 
+def wait_for_clock(d, log):
+    """Alone, the node becomes the master after some seconds; until then it refuses to be frozen."""
+    end = time.monotonic() + 60 * SLOWNESS
+    while json.loads(ctl(d, log, "status", "--json"))["nodes"][0]["bound_ns"] is None:
+        check(time.monotonic() < end, "the node does not know the time")
+        time.sleep(0.5)  # it takes four new connections a second (docs/control.md)
+
+
 @case()
 def a_real_node(log):
     """Every command of stasisctl on a node: status, time, run, log, console, freeze, thaw, a series; SIGINT while frozen."""
@@ -50,6 +59,7 @@ def a_real_node(log):
         check(a["nodes"][0]["json"]["state"] == "running", str(a))
         ctl(d, log, "run", "only", "frobnicate", status=FAILED)
         check("stasisctl@" in ctl(d, log, "log"), "the log does not name stasisctl")
+        wait_for_clock(d, log)
         a = json.loads(ctl(d, log, "freeze", "--for", "1s", "--json"))
         check(a["outcome"] == "clean" and a["nodes"] == 1, str(a))
         ctl(d, log, "freeze")
