@@ -11,6 +11,7 @@
 #include "hv/vcpu.h"
 #include "hv/vcpu_unit.h"
 #include "net/ctlnet.h"
+#include "timevirt/lead.h"
 #include "timevirt/vclock.h"
 
 #define PARK_TIMEOUT_SECONDS 5	 /* an exit is bounded; this long means a broken CPU */
@@ -20,17 +21,17 @@
 
 /* Timers come late, each kind of machine's by its own amount; who wakes up early waits for T. */
 #define EARLY_MAX_US  300  /* of the guest's time that may be spent on that */
-#define PUNCTUAL_US   2	   /* later than this was too late */
 #define LATE_TIMER_US 5000 /* what is later than this was not a timer's fault */
 
 uint32_t freeze_exit_slot = NO_EXIT_SLOT;
 
 static uint64_t due = HOST_NEVER; /* T of the next freeze, atomic; passed: CPUs park */
 static uint64_t early;		  /* ticks before `due` at which CPUs leave the guest; atomic */
-static uint64_t early_learned;
+static struct lead lead;
 static uint32_t state;	       /* enum freeze_state, atomic */
 static uint32_t parked, ready; /* CPUs, the boot CPU excluded; atomic */
 static uint64_t start;	   /* host tick at which the clock goes on; 0: not yet decided; atomic */
+static uint64_t last_left; /* latest at which one left it for the freeze that is due, atomic */
 static uint64_t last_seen; /* latest host tick at which any CPU had left the guest, atomic */
 static uint64_t wake;	   /* T' + d */
 static struct freeze_plan plan = {.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
@@ -81,18 +82,6 @@ static bool wait_for_due(void)
 	return true;
 }
 
-static void learn(uint64_t late)
-{
-	if (late > us_to_ticks(LATE_TIMER_US))
-		return;
-	if (late > us_to_ticks(PUNCTUAL_US))
-		early_learned += late;
-	else
-		early_learned -= early_learned / 8;
-	if (early_learned > us_to_ticks(EARLY_MAX_US))
-		early_learned = us_to_ticks(EARLY_MAX_US);
-}
-
 void freeze_mark_at(uint16_t port)
 {
 	mark = port;
@@ -121,8 +110,10 @@ static struct freeze_record *current(void)
  * early. */
 static void store_due(uint64_t at)
 {
-	uint64_t by = plan.exit_slot == NO_EXIT_SLOT ? early_learned : 0;
+	uint64_t by =
+		plan.exit_slot == NO_EXIT_SLOT ? lead_ticks(&lead, us_to_ticks(EARLY_MAX_US)) : 0;
 
+	__atomic_store_n(&last_left, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&early, by, __ATOMIC_RELAXED);
 	__atomic_store_n(&due, at, __ATOMIC_RELEASE);
 }
@@ -401,6 +392,15 @@ static void wait_frozen(struct vcpu *v)
 	}
 }
 
+/* How late did timers come that were set for T - early? */
+static void learn(void)
+{
+	uint64_t late = last_left - (current()->at - early);
+
+	if (plan.exit_slot == NO_EXIT_SLOT && late <= us_to_ticks(LATE_TIMER_US))
+		lead_learn(&lead, late);
+}
+
 static void follow_plan(void)
 {
 	if (plan.for_ticks != HOST_NEVER)
@@ -415,8 +415,7 @@ static void park_boot_cpu(struct vcpu *v)
 		if (stop_node(v) != 0)
 			return;
 		if (as_planned()) {
-			if (plan.exit_slot == NO_EXIT_SLOT)
-				learn(current()->late);
+			learn();
 			follow_plan();
 		}
 	}
@@ -425,6 +424,7 @@ static void park_boot_cpu(struct vcpu *v)
 
 void freeze_park(struct vcpu *v)
 {
+	raise_to(&last_left, node_host_ticks());
 	if (!wait_for_due())
 		return;
 	if (v->index == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* build: hv/freeze.c timevirt/vclock.c */
+/* build: hv/freeze.c timevirt/lead.c timevirt/vclock.c */
 /* Freeze and thaw with threads for CPUs: nobody ever sees time go back, not even each other's. */
 #include <errno.h>
 #include <pthread.h>
