@@ -446,11 +446,18 @@ static void take_ring(struct nic *n, unsigned q)
 	r->active = true;
 }
 
+/* Of receptions the guest hears when they are replayed. Other causes stay as they are: some cards
+ * keep in ICR what they have signalled, and would do so again when it is unmasked. */
+static void mask_receptions(struct nic *n)
+{
+	n->ims = get(n, E1000_IMS);
+	put(n, E1000_IMC, n->family->rx_causes);
+}
+
 void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns)
 {
 	stop_transmission(n);
-	n->ims = get(n, E1000_IMS);
-	put(n, E1000_IMC, UINT32_MAX);
+	mask_receptions(n);
 	if (n->phase == NIC_REPLAYING && undisturbed(n)) {
 		n->phase = NIC_CATCHING;
 		return;
@@ -593,7 +600,7 @@ void nic_thaw(struct nic *n, vns_t now, vns_t v, vns_t restart)
 	nic_poll(n, now);
 	set_times(n, v, restart);
 	n->phase = !n->pool.entries && hand_over(n) ? NIC_RUNNING : NIC_REPLAYING;
-	put(n, E1000_IMS, n->ims);
+	put(n, E1000_IMS, n->ims & ~get(n, E1000_IMS));
 }
 
 void nic_start(const struct nic *n)

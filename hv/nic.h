@@ -64,6 +64,7 @@ struct nic_family {
 	unsigned queues;
 	uint16_t rx[NIC_QUEUES], tx[NIC_QUEUES]; /* register blocks (enum e1000_queue_reg) */
 	uint32_t rx_page;			 /* the 4 KiB with the former */
+	uint32_t rx_causes;			 /* of interrupts */
 	const struct nic_saved *saved;
 	bool (*format)(const struct nic *n, unsigned queue, struct nic_format *f); /* false: odd */
 	void (*flush)(const struct nic *n, unsigned queue); /* write descriptors back now */

@@ -11,7 +11,7 @@
 #define PSRCTL_UNIT0	  128u
 #define PSRCTL_UNIT	  1024u
 #define RDTR_FPD	  (1u << 31)
-#define INT_RXQ0	  (1u << 20)
+#define RX_CAUSES	  (INT_RXDMT0 | INT_RXO | INT_RXT0 | INT_SRPD)
 
 static void one_buffer(uint32_t rctl, struct nic_format *f)
 {
@@ -72,7 +72,7 @@ static void raise_82540em(const struct nic *n, unsigned queue)
 
 static void raise_82574l(const struct nic *n, unsigned queue)
 {
-	n->io.put(n->io.ctx, E1000_ICS, INT_RXT0 | INT_RXQ0 << queue);
+	n->io.put(n->io.ctx, E1000_ICS, INT_RXT0 | (queue ? INT_RXQ1 : INT_RXQ0));
 }
 
 /* 8254x manual, 13.4 to 13.6. */
@@ -148,6 +148,7 @@ const struct nic_family nic_82540em = {
 	.rx = {0x2800},
 	.tx = {0x3800},
 	.rx_page = 0x2000,
+	.rx_causes = RX_CAUSES,
 	.saved = saved_82540em,
 	.format = format_82540em,
 	.flush = flush,
@@ -160,6 +161,7 @@ const struct nic_family nic_82574l = {
 	.rx = {0x2800, 0x2900},
 	.tx = {0x3800, 0x3900},
 	.rx_page = 0x2000,
+	.rx_causes = RX_CAUSES | INT_ACK | INT_RXQ0 | INT_RXQ1,
 	.saved = saved_82574l,
 	.format = format_82574l,
 	.flush = flush,

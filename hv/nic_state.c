@@ -172,6 +172,7 @@ static void read_card(struct nic *n, struct nic_image *m)
 	m->control[AS_RCTL] = n->resume ? n->rctl : get(n, E1000_RCTL);
 	m->control[AS_TCTL] = n->tctl;
 	m->control[AS_IMS] = n->ims;
+	put(n, E1000_IMC, UINT32_MAX); /* until the thaw: nobody hears of what is set again */
 	m->control[AS_ICR] = get(n, E1000_ICR); /* clears it */
 	put(n, E1000_ICS, m->control[AS_ICR] & ~ICR_DERIVED);
 	m->control[AS_ICR] &= ~ICR_DERIVED;

@@ -69,6 +69,10 @@ enum e1000_interrupt {
 	INT_RXDMT0 = 1 << 4,
 	INT_RXO = 1 << 6,
 	INT_RXT0 = 1 << 7,
+	INT_SRPD = 1 << 16,
+	INT_ACK = 1 << 17,  /* 82574: of a TCP acknowledgement */
+	INT_RXQ0 = 1 << 20, /* 82574, as is RXQ1 */
+	INT_RXQ1 = 1 << 21,
 };
 enum e1000_rctl {
 	RCTL_EN = 1 << 1,

@@ -171,6 +171,15 @@ def joined(n, driver, mtu=1500):
     n.run(f"ping -c 3 -i 0.1 {far.ADDRESS}", timeout=300)
 
 
+def all_caught(n, count):
+    """Waits until that many frames are; the card's status."""
+    for _ in range(100):
+        card = cards(n)[0]
+        if card["frames_caught"] >= count:
+            break
+    return card
+
+
 def caught(log, n, peer, driver, count, mtu=1500, size=64):
     """A host goes on sending while the node is frozen: every frame comes after the thaw, in order, through an image of the node."""
     joined(n, driver, mtu)
@@ -178,7 +187,7 @@ def caught(log, n, peer, driver, count, mtu=1500, size=64):
     n.stasis("freeze")
     sender, stream = peer.stream(count, INTERVAL, size)
     sender.join()
-    before = cards(n)[0]
+    before = all_caught(n, count)  # selftest resets the card: a frame that came then would be lost
     answer = json.loads(n.stasis("selftest roundtrip --json", timeout=300))
     check(answer.get("ok"), f"selftest roundtrip: {answer}")
     n.stasis("thaw")
@@ -186,7 +195,7 @@ def caught(log, n, peer, driver, count, mtu=1500, size=64):
     after = cards(n)[0]
     v = hub.verdicts(n)[stream]
     log.write(f"\n{before}\n{after}\n{v}\n")
-    check(before["phase"] == "catching" and before["frames_caught"] >= count * 0.9, f"it has not caught them: {before}")
+    check(before["phase"] == "catching" and before["frames_caught"] >= count, f"it has not caught them: {before}")
     check(after["phase"] == "running" and after["frames_delivered"] == after["frames_caught"], f"it has not delivered them: {after}")
     check(after["frames_missed"] == after["damaged"] == after["overflows"] == after["left_alone"] == after["tx_stuck"] == 0, f"there was trouble: {after}")
     check(v["frames"] == count and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the guest has got {v}")
@@ -220,7 +229,8 @@ def caught_on_vtx(log):
         n.power_off(timeout=600)
 
 
-WORSE_NS = 80000  # what a freeze may add to a gap
+# What freezes may add to the longest gaps. One or two are the guest's own: its driver's watchdog comes every two seconds.
+FREEZES, WORSE_NS, WATCHDOG_NS = 5, 30000, 250000
 
 
 @case()
@@ -230,11 +240,13 @@ def both_ends_frozen(log):
         n.boot()
         other = hub.join(n)
         reference = hub.streamed(n, other, lambda: None)
-        frozen = hub.streamed(n, other, lambda: n.stasis("freeze --in 200ms --for 300ms --every 800ms --count 5"))
+        frozen = hub.streamed(n, other, lambda: n.stasis(f"freeze --in 200ms --for 300ms --every 800ms --count {FREEZES}"))
         total = json.loads(n.stasis("freezes --json"))["total"]
         log.write(f"\n{reference}\n{frozen}\n{cards(n)}\n")
-        check(total == 5, f"{total} freezes, not 5")
+        check(total == FREEZES, f"{total} freezes, not {FREEZES}")
         for v in (reference, frozen):
             check(v["frames"] == hub.STREAM and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the receiver has got {v}")
-        check(frozen["gap_max_ns"] <= reference["gap_max_ns"] + WORSE_NS, f"the largest gap is {frozen['gap_max_ns']} ns, {reference['gap_max_ns']} without freezes")
+        for rank, worse in (0, WATCHDOG_NS), (FREEZES - 1, WORSE_NS):
+            gap, without = frozen["gaps"][rank], reference["gaps"][rank]
+            check(gap <= without + worse, f"gap {rank + 1} is {gap} ns, {without} without freezes")
         n.power_off()

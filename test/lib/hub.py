@@ -41,8 +41,16 @@ def listen(n, space=""):
 
 
 def verdicts(n):
-    """What the receiver in the guest says of each stream, once it is told to end."""
+    """What the receiver in the guest says of each stream, once it is told to end; `gaps` are the longest, longest first."""
     n.run("kill -INT $(pidof flow); while pidof flow >/dev/null; do usleep 10000; done", timeout=300)
     lines = n.run("cat /tmp/flow").splitlines()
     check(lines and lines[-1] == "flow ok", f"the receiver: {lines}")
-    return {int(line.split()[1]): {k: int(v) for k, v in (w.split("=") for w in line.split()[2:])} for line in lines[1:-1] if line.startswith("flow ")}
+    found = {}
+    for line in lines[1:-1]:
+        kind, stream, *rest = line.split()
+        values = {k: int(v) for k, v in (w.split("=") for w in rest)}
+        if kind == "flow":
+            found[int(stream)] = values | {"gaps": []}
+        elif kind == "flow-gap":
+            found[int(stream)]["gaps"].append(values["ns"])
+    return found

@@ -29,6 +29,8 @@ static struct {
 	struct model_frame fifo[FIFO_FRAMES];
 	unsigned fifo_first, fifo_n;
 	unsigned dropped, bad_dma, raised;
+	uint32_t signalled; /* causes in ICR that the CPU was told of */
+	unsigned signals;   /* of LSC */
 	uint64_t us;
 	bool lazy; /* writes descriptors back when it is told to */
 	bool lax;  /* as Bochs' card: after a write to RDT, RDH = RDT is a ring of free ones */
@@ -64,6 +66,15 @@ static uint8_t content(uint32_t number, uint32_t at)
 }
 
 /* --- the card --- */
+
+/* As QEMU's with MSI-X: what was signalled stays in ICR, and is news again after it was masked. */
+static void model_signal(void)
+{
+	uint32_t pending = *reg(E1000_ICR) & *reg(E1000_IMS);
+
+	card.signals += pending & ~card.signalled & INT_LSC ? 1 : 0;
+	card.signalled = pending;
+}
 
 /* What the descriptor that the frame's bytes [from, ...) go to will look like; how many went. */
 static uint32_t model_write(const struct nic_format *f, uint8_t *desc, const struct model_frame *m,
@@ -154,6 +165,7 @@ static bool model_store(const struct model_frame *m)
 		card.fresh[m->queue] = false;
 	} while (from < m->bytes);
 	*reg(E1000_ICR) |= INT_RXT0;
+	model_signal();
 	return true;
 }
 
@@ -224,6 +236,7 @@ static void model_put(void *ctx, unsigned at, uint32_t v)
 	for (unsigned q = 0; q < nic.family->queues; q++)
 		if (at == (unsigned)(nic.family->rx[q] + E1000_TAIL))
 			card.fresh[q] = card.lax;
+	model_signal();
 	model_flush_fifo();
 }
 
