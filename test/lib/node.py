@@ -80,7 +80,10 @@ class Node:
         return which
 
     def _end(self):
-        return plain(self.child.before or "")[-2000:]
+        """The end of what was printed, after the latest that Stasis said before that."""
+        text = plain(self.child.before or "")
+        said = [line for line in text[:-2000].splitlines() if line.startswith("stasis: [")]
+        return "\n".join(said[-12:] + [text[-2000:]])
 
     def boot(self, timeout=None):
         """To the guest's shell; returns everything on the console so far."""

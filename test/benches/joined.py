@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Two cards of one guest, joined by a hub, in deterministic time: what freezes do to round trips and to the packets of a TCP stream, and what passing the
+cards through does to throughput."""
+import json
+import re
+
+import hub
+from benches import bench
+from node import Node, check
+from paths import INITRD_NETWORK
+
+FREEZES = 20
+FREEZE = f"freeze --in 200ms --for 200ms --every 653ms --count {FREEZES}"  # of 453 ms each for the guest
+CALM = "status"  # typing at the console costs the guest something, too
+PINGS, PING_INTERVAL = 1000, 0.01
+TCP = "--fq-rate 10M -t 12"  # paced by the kernel: iperf3 itself stops for tens of milliseconds
+LIMITS = {"round trip p50": 0.05, "round trip p99": 0.05, "throughput": 0.9}  # worse by this part; of bare
+WORSE_NS = 20000  # the longest time between two packets
+FIRST = 1500  # packets: the stream has not settled
+
+
+def node(**more):
+    return Node(icount=True, append="quiet", initrd=INITRD_NETWORK, timeout=1500, extra=hub.CARDS, **more)
+
+
+def background(n, command, during):
+    """Runs it while something else is done; nothing else runs in the guest."""
+    n.run(f"({command}; echo $? >/tmp/status) & job=$!")
+    during()
+    n.run("wait $job", timeout=1500)
+    check(n.run("cat /tmp/status") == "0", f"{command} has failed")
+
+
+def round_trips(n, during):
+    """In microseconds, sorted."""
+    background(n, f"/sbin/ping -n -i {PING_INTERVAL} -c {PINGS} 10.7.0.2 >/tmp/ping", during)
+    found = sorted(float(t) * 1000 for t in re.findall(r"time=([\d.]+) ms", n.run("cat /tmp/ping", timeout=600)))
+    check(len(found) == PINGS, f"{len(found)} replies to {PINGS} pings")
+    return found
+
+
+def serve(n, other):
+    """An iperf3 server behind the other card, for one test."""
+    n.run(f"({other} iperf3 -s -1 >/tmp/server &)")
+    n.run(f"until {other} netstat -lnt | grep -q :5201; do usleep 100000; done", timeout=300)
+
+
+def gaps(n, other, during):
+    """The times between packets of a TCP stream where they arrive, longest first: the first 100, in ns."""
+    capture = "--time-stamp-precision=nano -n tcp and dst port 5201 and greater 1000"
+    n.run("cd /proc/sys/net/ipv4; echo 0 >tcp_tso_rtt_log; echo 1 >tcp_min_tso_segs; cd /")  # no bursts, as round trips so short have
+    serve(n, other)
+    n.run(f"({other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture} 2>/tmp/tcpdump &)")
+    n.run("until grep -q listening /tmp/tcpdump; do usleep 100000; done", timeout=300)
+    background(n, f"iperf3 -c 10.7.0.2 {TCP} >/tmp/client", during)
+    n.run("kill -INT $(pidof tcpdump); while pidof tcpdump >/dev/null; do usleep 100000; done", timeout=300)
+    n.run("grep -q '^0 packets dropped' /tmp/tcpdump")
+    # "1": busybox's awk takes what begins with a zero for octal
+    between = "{ split($1, t, \".\"); now = \"1\" t[2]; if (NR > %d) print (t[1] - s) * 1000000000 + now - ns; s = t[1]; ns = now }" % FIRST
+    lines = n.run(f"tcpdump -r /tmp/capture -tt {capture} 2>/dev/null | awk '{between}' | sort -rn >/tmp/gaps; wc -l </tmp/gaps; head -n 100 /tmp/gaps", timeout=900).split()
+    check(int(lines[0]) > 5000, f"a stream of but {lines[0]} packets")
+    return [int(x) for x in lines[1:]]
+
+
+@bench()
+def frozen_in_between():
+    with node() as n:
+        n.boot()
+        other = hub.join(n)
+        calm = round_trips(n, lambda: n.stasis(CALM))
+        frozen = round_trips(n, lambda: n.stasis(FREEZE))
+        calm_gaps = gaps(n, other, lambda: n.stasis(CALM))
+        frozen_gaps = gaps(n, other, lambda: n.stasis(FREEZE))
+        total = json.loads(n.stasis("freezes --json"))["total"]
+        check(total == 2 * FREEZES, f"{total} freezes, not {2 * FREEZES}")
+        n.power_off(600)
+    missed = []
+    for name, at in ("round trip p50", PINGS // 2), ("round trip p99", PINGS * 99 // 100):
+        limit = calm[at] * (1 + LIMITS[name])
+        print(f"{name:28} {frozen[at]:8.1f} us, {calm[at]:.1f} without freezes   at most {limit:.1f}")
+        missed += [name] if frozen[at] > limit else []
+    print(f"{'round trip, longest':28} {frozen[-1]:8.1f} us, {calm[-1]:.1f} without freezes")
+    for name, at in ("between two packets, longest", 0), (f"{FREEZES}th longest", FREEZES - 1):
+        limit = calm_gaps[at] + WORSE_NS
+        print(f"{name:28} {frozen_gaps[at] / 1000:8.1f} us, {calm_gaps[at] / 1000:.1f} without freezes   at most {limit / 1000:.1f}", flush=True)
+        missed += [name] if frozen_gaps[at] > limit else []
+    return missed
+
+
+def throughput(**more):
+    """Bits per second, of the guest's seconds."""
+    with node(**more) as n:
+        n.boot()
+        other = hub.join(n)
+        serve(n, other)
+        n.run("iperf3 -c 10.7.0.2 -t 3 -J >/tmp/client", timeout=900)
+        speed = float(re.search(r'"sum_received":\s*{[^}]*"bits_per_second":\s*([\d.e+]+)', n.run("cat /tmp/client", timeout=300))[1])
+        n.power_off(600)
+    return speed
+
+
+@bench()
+def throughput_beside_bare():
+    stasis, bare = throughput(), throughput(bare=True)
+    print(f"{'throughput':28} {stasis / 1e6:8.1f} Mbit/s, {bare / 1e6:.1f} bare: {stasis / bare:.3f}   at least {LIMITS['throughput']}", flush=True)
+    return ["throughput"] if stasis < bare * LIMITS["throughput"] else []
