@@ -102,8 +102,7 @@ void exit_triple_fault(struct vcpu *v)
 {
 	log_warn("cpu%u: triple fault at rip 0x%llx, cr2 0x%llx, cr3 0x%llx, rsp 0x%llx", v->index,
 		 (unsigned long long)v->rip, (unsigned long long)vcpu_ops->get_cr(v, 2),
-		 (unsigned long long)vcpu_ops->get_cr(v, 3),
-		 (unsigned long long)v->gpr[RSP]);
+		 (unsigned long long)vcpu_ops->get_cr(v, 3), (unsigned long long)v->gpr[RSP]);
 	v->activity = VCPU_SHUTDOWN;
 	node_guest_reset("triple fault");
 }

@@ -1,75 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "hv/nic.h"
-#include <string.h>
-#include "net/e1000_regs.h"
+#include "hv/nic_internal.h"
 
 #define RING_UNIT      128u /* bytes; RDLEN is a multiple */
 #define SWITCH_TRIES   8
 #define WRITE_BACK_US  20 /* for descriptors of frames that are in memory */
 #define DRAIN_US       2000
-#define DRAIN_QUIET_US 20    /* the longest frame at 1 Gbit/s takes 12 */
-#define BUDGET	       65536 /* bytes copied at a time: some microseconds */
-#define DESC_COST      1024  /* of a descriptor, in bytes */
-#define POLL_NS	       50000
-
-static uint32_t get(const struct nic *n, unsigned reg)
-{
-	return n->io.get(n->io.ctx, reg);
-}
-
-static void put(const struct nic *n, unsigned reg, uint32_t v)
-{
-	n->io.put(n->io.ctx, reg, v);
-}
-
-static void *guest(const struct nic *n, uint64_t gpa, size_t bytes)
-{
-	return n->io.guest(n->io.ctx, gpa, bytes);
-}
-
-static uint64_t own_base(const struct nic *n, const struct nic_ring *r)
-{
-	return n->io.bus_address(n->io.ctx, r->own);
-}
-
-static unsigned block(const struct nic *n, unsigned q)
-{
-	return n->family->rx[q];
-}
-
-/* RDH and RDT count units of 16 bytes, also where descriptors are larger. Here they are numbers of
- * descriptors; UINT32_MAX: inside of one. */
-static uint32_t to_number(const struct nic_ring *r, uint32_t v)
-{
-	const uint32_t unit = r->format.bytes / NIC_RING_UNIT;
-
-	return v % unit ? UINT32_MAX : v / unit;
-}
-
-static uint32_t to_units(const struct nic_ring *r, uint32_t number)
-{
-	return number * (r->format.bytes / NIC_RING_UNIT);
-}
-
-static uint32_t card_head(const struct nic *n, unsigned q)
-{
-	return to_number(&n->rx[q], get(n, block(n, q) + E1000_HEAD));
-}
-
-static void set_head(const struct nic *n, unsigned q, uint32_t number)
-{
-	put(n, block(n, q) + E1000_HEAD, to_units(&n->rx[q], number));
-}
-
-static void set_tail(const struct nic *n, unsigned q, uint32_t number)
-{
-	put(n, block(n, q) + E1000_TAIL, to_units(&n->rx[q], number));
-}
-
-static uint32_t after(const struct nic_ring *r, uint32_t i)
-{
-	return i + 1 == r->len ? 0 : i + 1;
-}
+#define DRAIN_QUIET_US 20 /* the longest frame at 1 Gbit/s takes 12 */
 
 void nic_init(struct nic *n, const struct nic_family *f, const struct nic_io *io, void *own,
 	      void *pool, size_t pool_bytes)
@@ -85,7 +21,7 @@ void nic_init(struct nic *n, const struct nic_family *f, const struct nic_io *io
 	nic_pool_init(&n->pool, pool, pool_bytes);
 }
 
-static void discard_all(struct nic *n)
+void nic_discard_all(struct nic *n)
 {
 	for (const struct nic_caught *e; (e = nic_pool_first(&n->pool)); nic_pool_drop(&n->pool))
 		n->counts.discarded += e->last;
@@ -93,7 +29,7 @@ static void discard_all(struct nic *n)
 
 void nic_reset(struct nic *n)
 {
-	discard_all(n);
+	nic_discard_all(n);
 	for (unsigned q = 0; q < n->family->queues; q++)
 		n->rx[q].active = false;
 	n->ims = n->tctl = 0;
@@ -179,7 +115,7 @@ static bool pull(struct nic *n, unsigned q, vns_t now)
 	struct nic_ring *r = &n->rx[q];
 	unsigned taken = 0;
 
-	for (size_t cost = 0; cost < BUDGET; taken++) {
+	for (size_t before = n->pool.used; n->pool.used - before < NIC_BUDGET; taken++) {
 		const uint8_t *desc = r->own + (size_t)r->next * r->format.bytes;
 		const uint8_t *part[NIC_PARTS];
 		uint8_t written[NIC_DESC_BYTES];
@@ -206,11 +142,6 @@ static bool pull(struct nic *n, unsigned q, vns_t now)
 }
 
 /* --- from the guest's ring, while it settles --- */
-
-static uint8_t *guest_desc(const struct nic *n, const struct nic_ring *r, uint32_t i)
-{
-	return guest(n, r->base + (uint64_t)i * r->format.bytes, r->format.bytes);
-}
 
 static bool take_back(struct nic *n, unsigned q, vns_t now, bool whatever)
 {
@@ -259,12 +190,6 @@ static bool pull_settling(struct nic *n, unsigned q, vns_t now)
 }
 
 /* --- the switch --- */
-
-static void set_base(const struct nic *n, unsigned q, uint64_t base)
-{
-	put(n, block(n, q) + E1000_BAH, (uint32_t)(base >> 32));
-	put(n, block(n, q) + E1000_BAL, (uint32_t)base);
-}
 
 /* RDH = RDT: frames wait in the card. `tail` is put back if the head was faster. */
 static bool starve(const struct nic *n, unsigned q, uint32_t tail)
@@ -331,47 +256,6 @@ void nic_settle(struct nic *n, vns_t now)
 		if (n->rx[q].active)
 			switch_ring(n, q, now);
 	n->phase = NIC_CATCHING;
-}
-
-/* --- the guest changes its mind while our ring is on the card --- */
-
-/* Did the guest leave the card as it was? */
-static bool undisturbed(const struct nic *n)
-{
-	if (!(get(n, E1000_RCTL) & RCTL_EN))
-		return false;
-	for (unsigned q = 0; q < n->family->queues; q++) {
-		const struct nic_ring *r = &n->rx[q];
-		struct nic_format f = {0};
-
-		if (!r->active)
-			continue;
-		if (get(n, block(n, q) + E1000_BAL) != (uint32_t)own_base(n, r) ||
-		    !n->family->format(n, q, &f) || f.kind != r->format.kind ||
-		    memcmp(f.size, r->format.size, sizeof(f.size)) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* As a reset of the ring would: what the card still has for the guest is gone. */
-static void abandon(struct nic *n)
-{
-	discard_all(n);
-	for (unsigned q = 0; q < n->family->queues; q++) {
-		struct nic_ring *r = &n->rx[q];
-		const unsigned b = block(n, q);
-
-		if (r->active && get(n, b + E1000_BAL) == (uint32_t)own_base(n, r)) {
-			put(n, b + E1000_TAIL, get(n, b + E1000_HEAD));
-			set_base(n, q, r->base);
-			set_head(n, q, r->head);
-			set_tail(n, q, r->tail);
-		}
-		r->active = false;
-	}
-	n->overflowing = false;
-	n->phase = NIC_RUNNING;
 }
 
 /* --- freeze --- */
@@ -458,12 +342,12 @@ void nic_freeze(struct nic *n, vns_t now, uint64_t settle_ns)
 {
 	stop_transmission(n);
 	mask_receptions(n);
-	if (n->phase == NIC_REPLAYING && undisturbed(n)) {
+	if (n->phase == NIC_REPLAYING && nic_undisturbed(n)) {
 		n->phase = NIC_CATCHING;
 		return;
 	}
 	if (n->phase == NIC_REPLAYING)
-		abandon(n);
+		nic_abandon(n);
 	(void)nic_statistics_missed(n);
 	n->settled = (vns_t){now.v + settle_ns};
 	for (unsigned q = 0; q < n->family->queues; q++)
@@ -519,198 +403,4 @@ bool nic_poll(struct nic *n, vns_t now)
 	if (n->phase == NIC_SETTLING && (now.v >= n->settled.v || n->pool.used > n->pool.bytes / 2))
 		nic_settle(n, now);
 	return any;
-}
-
-/* --- thaw --- */
-
-static void set_times(const struct nic *n, vns_t v, vns_t restart)
-{
-	uint64_t before = v.v;
-
-	for (struct nic_caught *e = nic_pool_first(&n->pool); e; e = nic_pool_after(&n->pool, e)) {
-		uint64_t at = e->at.v >= restart.v ? v.v : e->at.v;
-
-		before = at > before ? at : before;
-		e->at.v = before;
-	}
-}
-
-/* A frame is where the next one goes in our ring. Emulated cards may take one though RDH = RDT,
- * right after RDT was written: it has slipped in before the base changed. */
-static bool is_done(const struct nic_ring *r)
-{
-	return nic_desc_done(&r->format, r->own + (size_t)r->next * r->format.bytes);
-}
-
-/* Nothing is on the way to the guest, and the card has no descriptor. */
-static bool is_idle(const struct nic *n)
-{
-	for (unsigned q = 0; q < n->family->queues; q++) {
-		const struct nic_ring *r = &n->rx[q];
-
-		if (!r->active)
-			continue;
-		set_tail(n, q, r->next);
-		if (card_head(n, q) != r->next || is_done(r))
-			return false;
-		set_base(n, q, r->base);
-		if (is_done(r))
-			return false;
-	}
-	return true;
-}
-
-static void take_again(const struct nic *n)
-{
-	for (unsigned q = 0; q < n->family->queues; q++) {
-		const struct nic_ring *r = &n->rx[q];
-
-		if (!r->active)
-			continue;
-		set_base(n, q, own_base(n, r));
-		set_tail(n, q, r->posted);
-	}
-}
-
-/* The card gets its ring back, if it is idle. */
-static bool hand_over(struct nic *n)
-{
-	if (!is_idle(n)) {
-		take_again(n);
-		return false;
-	}
-	for (unsigned q = 0; q < n->family->queues; q++) {
-		struct nic_ring *r = &n->rx[q];
-
-		if (!r->active)
-			continue;
-		if (r->head != r->next) /* only if the card lied */
-			set_head(n, q, r->head);
-		r->active = false;
-		set_tail(n, q, r->tail);
-	}
-	n->counts.missed += nic_statistics_missed(n);
-	return true;
-}
-
-void nic_thaw(struct nic *n, vns_t now, vns_t v, vns_t restart)
-{
-	nic_poll(n, now);
-	nic_settle(n, now);
-	nic_poll(n, now);
-	set_times(n, v, restart);
-	n->phase = !n->pool.entries && hand_over(n) ? NIC_RUNNING : NIC_REPLAYING;
-	put(n, E1000_IMS, n->ims & ~get(n, E1000_IMS));
-}
-
-void nic_start(const struct nic *n)
-{
-	put(n, E1000_TCTL, n->tctl);
-}
-
-/* --- replay --- */
-
-static bool deliver(struct nic *n, const struct nic_caught *e)
-{
-	struct nic_ring *r = &n->rx[e->queue];
-	uint64_t addr[NIC_PARTS];
-	size_t at = 0;
-	uint8_t *desc;
-
-	if (r->head == r->tail)
-		return false;
-	desc = guest_desc(n, r, r->head);
-	r->head = after(r, r->head);
-	if (!desc) /* its ring is no RAM any more: nobody sees the frame */
-		return true;
-	nic_desc_read(&r->format, desc, addr);
-	for (unsigned i = 0; i < r->format.buffers; at += e->len[i++]) {
-		void *p = e->len[i] ? guest(n, addr[i], e->len[i]) : NULL;
-
-		if (p)
-			memcpy(p, e->data + at, e->len[i]);
-	}
-	nic_desc_write_back(&r->format, desc, e->desc);
-	n->counts.delivered += e->last;
-	return true;
-}
-
-vns_t nic_replay(struct nic *n, vns_t now)
-{
-	unsigned raise = 0, cost = 0;
-	const struct nic_caught *e;
-	uint64_t next;
-
-	if (n->phase != NIC_REPLAYING)
-		return VNS_NEVER;
-	if (!undisturbed(n)) {
-		abandon(n);
-		return VNS_NEVER;
-	}
-	nic_poll(n, now);
-	while (cost < BUDGET && (e = nic_pool_first(&n->pool)) && e->at.v <= now.v) {
-		if (!deliver(n, e))
-			break;
-		cost += e->size + DESC_COST;
-		raise |= (unsigned)e->last << e->queue;
-		nic_pool_drop(&n->pool);
-	}
-	for (unsigned q = 0; q < n->family->queues; q++)
-		if (raise >> q & 1)
-			n->family->raise(n, q);
-	e = nic_pool_first(&n->pool);
-	if (!e && hand_over(n)) {
-		n->phase = NIC_RUNNING;
-		return VNS_NEVER;
-	}
-	next = e && e->at.v < now.v + POLL_NS ? e->at.v : now.v + POLL_NS;
-	return (vns_t){next > now.v ? next : now.v + (cost < BUDGET ? POLL_NS : 1)};
-}
-
-static struct nic_ring *ring_of(struct nic *n, unsigned reg, unsigned *offset)
-{
-	for (unsigned q = 0; q < n->family->queues; q++) {
-		*offset = reg - block(n, q);
-		if (*offset <= E1000_TAIL && n->rx[q].active)
-			return &n->rx[q];
-	}
-	return NULL;
-}
-
-uint32_t nic_shadow_read(struct nic *n, unsigned reg)
-{
-	unsigned offset;
-	const struct nic_ring *r = ring_of(n, reg, &offset);
-
-	if (!r)
-		return get(n, reg);
-	switch (offset) {
-	case E1000_BAL:
-		return (uint32_t)r->base;
-	case E1000_BAH:
-		return (uint32_t)(r->base >> 32);
-	case E1000_LEN:
-		return r->bytes;
-	case E1000_HEAD:
-		return to_units(r, r->head);
-	case E1000_TAIL:
-		return to_units(r, r->tail);
-	default:
-		return get(n, reg);
-	}
-}
-
-void nic_shadow_write(struct nic *n, unsigned reg, uint32_t v, vns_t now)
-{
-	unsigned offset;
-	struct nic_ring *r = ring_of(n, reg, &offset);
-
-	if (r && offset == E1000_TAIL && undisturbed(n)) {
-		r->tail = to_number(r, (uint16_t)v);
-		nic_replay(n, now); /* something may have waited for descriptors */
-		return;
-	}
-	if (r)
-		abandon(n);
-	put(n, reg, v);
 }

@@ -3,10 +3,8 @@
  * A network card's registers and what was caught, in an image: read out of one card, written into
  * another of the model. Layout: docs/state-format.md. Frozen, and nothing settles any more.
  */
-#include <string.h>
-#include "hv/nic.h"
+#include "hv/nic_internal.h"
 #include "hv/state.h"
-#include "net/e1000_regs.h"
 
 #define ICR_DERIVED (1u << 31 | 1u << 24) /* INT_ASSERTED, OTHER */
 #define CTRL_ACTION (CTRL_RST | CTRL_PHY_RST)
@@ -50,16 +48,6 @@ struct nic_image {
 	struct ring_image rx[NIC_QUEUES];
 	uint32_t statistics[NIC_STATISTICS];
 };
-
-static uint32_t get(const struct nic *n, unsigned reg)
-{
-	return n->io.get(n->io.ctx, reg);
-}
-
-static void put(const struct nic *n, unsigned reg, uint32_t v)
-{
-	n->io.put(n->io.ctx, reg, v);
-}
 
 /* --- the PHY --- */
 

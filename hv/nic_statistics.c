@@ -4,17 +4,12 @@
  * What the hypervisor reads for an image is kept and added when the guest reads. A pair's low half
  * is read first, and its high half clears both.
  */
-#include "hv/nic.h"
+#include "hv/nic_internal.h"
 
 #define FIRST 0x4000u
 #define MPC   4 /* missed packets: index */
 
 static const uint16_t pairs[] = {0x4088, 0x4090, 0x40c0, 0x40c8}; /* GORC, GOTC, TOR, TOT */
-
-static uint32_t get(const struct nic *n, unsigned reg)
-{
-	return n->io.get(n->io.ctx, reg);
-}
 
 /* The low half's index of the pair that the register is in; -1: none. */
 static int pair_of(unsigned index)

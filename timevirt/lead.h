@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How much before a time its timer must be set, on a machine whose timers come late: learnt from how
- * late the latest ones came. One that was very late, because its CPU was busy, has no say: the lead
- * is the second longest of the latest lateness.
+ * How much before a time its timer must be set, on a machine whose timers come late: learnt from
+ * how late the latest ones came. One that was very late, because its CPU was busy, has no say: the
+ * lead is the second longest of the latest lateness.
  *
  * Units: host TSC ticks. Not locked.
  */

@@ -1,4 +1,4 @@
-/* build: hv/nic.c hv/nic_desc.c hv/nic_pool.c hv/nic_e1000.c hv/nic_state.c hv/nic_statistics.c hv/state.c storage/crc32c.c */
+/* build: hv/nic.c hv/nic_replay.c hv/nic_desc.c hv/nic_pool.c hv/nic_e1000.c hv/nic_state.c hv/nic_statistics.c hv/state.c storage/crc32c.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A card that says anything, and a driver that puts anything into its rings and registers, around

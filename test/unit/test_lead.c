@@ -20,7 +20,6 @@ static void a_constant_lateness(void)
 	CHECK_EQ(lead_ticks(&l, MAX), 0);
 	learn(&l, 42, 1);
 	CHECK_EQ(lead_ticks(&l, MAX), 40);
-
 }
 
 static void a_busy_cpu_has_no_say(void)
@@ -34,7 +33,6 @@ static void a_busy_cpu_has_no_say(void)
 	CHECK_EQ(lead_ticks(&l, MAX), 250);
 	learn(&l, 5000, 1);
 	CHECK_EQ(lead_ticks(&l, MAX), MAX);
-
 }
 
 static void what_was_is_forgotten(void)
