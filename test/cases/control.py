@@ -11,8 +11,9 @@ import time
 import tap
 from cases import case
 from ctlclient import (ABORT, AES, ARM, ARMED, ATTACH, CHACHA, COMMIT, COMMITTED, CONSOLE, CONSOLE_CHANNEL, ERROR, FREEZE, FROZEN, IDLE, KEY, LOG, NEVER, OUTPUT, PING,
-                       PONG, QUERY, SEEN, THAW_ARM, THAW_COMMIT, Client, Coordinator, forwarded, free_port)
+                       PONG, QUERY, SEEN, THAW_ARM, THAW_COMMIT, Client, Coordinator, forwarded)
 from node import GUEST_PROMPT, Node, check
+from ports import free_port
 from tap import Tap
 
 KEYS = [f"control_key={KEY}", "experiment=7", "node=3", "ptp=master"]

@@ -11,8 +11,9 @@ import time
 import pexpect
 
 from cases import case
-from ctlclient import KEY, forwarded, free_port
+from ctlclient import KEY, forwarded
 from node import SLOWNESS, Node, check
+from ports import free_port
 from stasisctl import CLEAN, CTL, FAILED
 
 # an emulator shares its host with others: how late it is, is nothing that is judged here

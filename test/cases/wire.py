@@ -9,10 +9,10 @@ import tempfile
 import time
 
 from cases import case
-from far import free_ports
 from flow import payload
 from node import check
 from peer import UDP, IPV4, ethernet, ip, udp
+from ports import free_ports
 from wireprocess import WIRE, WireProcess
 
 def frame(number, size=64):

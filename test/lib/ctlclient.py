@@ -2,7 +2,6 @@
 """A client of the control server (docs/control.md): records over `openssl s_client`, the freeze protocol's messages (docs/protocol.md)."""
 import contextlib
 import json
-import socket
 import struct
 import subprocess
 import threading
@@ -15,12 +14,6 @@ HELLO, COMMAND, OUTPUT, DONE, FREEZE, CONSOLE, LOG, ERROR, PING, PONG = range(1,
 CONSOLE_CHANNEL = 0xFFFF
 CHACHA, AES = "PSK-CHACHA20-POLY1305", "PSK-AES128-GCM-SHA256"
 CLIENT_HELLO = b'{"version":1,"client":"test"}'
-
-
-def free_port():
-    with contextlib.closing(socket.socket()) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def forwarded(port, node_port=4789):

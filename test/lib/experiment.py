@@ -14,6 +14,7 @@ import time
 
 from node import Failure, Node
 from paths import BUILD, INITRD_NETWORK, KERNEL
+from ports import free_port
 from wireprocess import WireProcess
 
 CONTROL_PORT = 4789
@@ -23,12 +24,6 @@ NODES = 2
 STASISCTL = os.path.join(BUILD, "stasisctl")
 # What an emulated pair on a busy host needs: its clocks are a host process's.
 TOLERANT = ("margin = 500ms", "lead = 2s", "late_limit = 1s", "late_clean = 20ms", "clock_bound = 100ms")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Qmp:

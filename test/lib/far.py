@@ -8,6 +8,7 @@ import time
 
 from flow import payload
 from peer import ICMP, IPV4, NODE_IP, PEER_IP, UDP, Peer, checksum, udp
+from ports import free_ports
 from wireprocess import WireProcess
 
 PORT = 7000
@@ -39,19 +40,6 @@ class Wire(WireProcess):
     def __exit__(self, *what):
         super().__exit__(*what)
         self._directory.cleanup()
-
-
-def free_ports():
-    """A port of 127.0.0.1 that is free, as is the next one."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as b:
-            a.bind(("127.0.0.1", 0))
-            port = a.getsockname()[1]
-            try:
-                b.bind(("127.0.0.1", port + 1))
-                return port
-            except OSError:
-                continue
 
 
 class Far(Peer):

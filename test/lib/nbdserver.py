@@ -10,15 +10,10 @@ import time
 
 from node import Failure
 from paths import BUILD
+from ports import free_port
 
 HOST_OF_USER_NET = "10.0.2.2"
 START_SECONDS = 20
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class NbdServer:
