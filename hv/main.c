@@ -129,7 +129,6 @@ static void build_board(void)
 	vuart_init(COM1_PORT, COM1_IRQ);
 	ports_init();
 	pci_root_init(&map);
-	host_pci_silence();
 	ctlnet_init(handoff, &remote_handler); /* the disk may lie on the other side of it */
 	experiment_init(handoff);
 	freeze_mark_at(handoff->freeze_mark);

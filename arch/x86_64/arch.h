@@ -168,9 +168,6 @@ struct host_bar {
 };
 /* All functions behind all bridges, until fn says true. Boot only. */
 void host_pci_each(bool (*fn)(struct host_pci p, void *ctx), void *ctx);
-/* No more DMA by what the firmware used: its memory is the guest's now. Who takes a function turns
- * its bus mastering on. Boot only. */
-void host_pci_silence(void);
 uint32_t host_pci_get(struct host_pci p, unsigned offset, unsigned size); /* 1, 2, 4; aligned */
 void host_pci_set(struct host_pci p, unsigned offset, unsigned size, uint32_t v);
 /* The lower half only: writing the status register would clear it. */

@@ -14,13 +14,10 @@ enum {
 	INTERRUPT_PIN = 0x3d,
 };
 #define COMMAND_DECODE	    3u
-#define COMMAND_MASTER	    4u
 #define STATUS_CAPABILITIES (1u << 20) /* of the dword at COMMAND */
 #define MULTI_FUNCTION	    0x80u
 #define TYPE_BRIDGE	    1u
 #define CLASS_PCI_BRIDGE    0x0604u
-#define CLASS_DISPLAY	    0x03u /* base classes */
-#define CLASS_BRIDGE	    0x06u
 #define CAPABILITIES_MAX    48 /* what fits: a list that is longer has a loop */
 
 #define MSI_ENABLE   (1u << 0)
@@ -91,22 +88,6 @@ void host_pci_each(bool (*fn)(struct host_pci p, void *ctx), void *ctx)
 	struct walk w = {.fn = fn, .ctx = ctx};
 
 	each_on_bus(&w, 0);
-}
-
-/* Displays read their picture by DMA, and bridges pass on that of others. */
-static bool silence(struct host_pci p, void *ctx)
-{
-	uint32_t base_class = host_pci_get(p, CLASS + 3, 1);
-
-	(void)ctx;
-	if (base_class != CLASS_DISPLAY && base_class != CLASS_BRIDGE)
-		host_pci_command(p, (uint16_t)(host_pci_get(p, COMMAND, 2) & ~COMMAND_MASTER));
-	return false;
-}
-
-void host_pci_silence(void)
-{
-	host_pci_each(silence, NULL);
 }
 
 unsigned host_pci_capability(struct host_pci p, uint8_t id)
