@@ -27,6 +27,24 @@ static void exits_of(const struct vcpu *v, bool json, bool *first)
 	}
 }
 
+/* How long the guest was kept waiting in all. */
+static void stolen(bool json)
+{
+	if (json)
+		out("],\"stolen\":[");
+	for (unsigned i = 0; i < vcpu_count(); i++) {
+		const struct vcpu_stats *s = vcpu_get(i)->stats;
+
+		if (json)
+			out("%s{\"cpu\":%u,\"ticks\":%llu,\"slices\":%llu}", i ? "," : "", i,
+			    (ull)(s->away + s->slices), (ull)s->slices);
+		else
+			out("%3u  %llu ticks stolen, %llu of them for the disk and the control "
+			    "network\n",
+			    i, (ull)(s->away + s->slices), (ull)s->slices);
+	}
+}
+
 /* How long the guest was kept waiting at once. */
 static void longest(bool json)
 {
@@ -52,6 +70,7 @@ static void reset(struct vcpu_stats *s)
 	memset(s->count, 0, sizeof(s->count));
 	memset(s->ticks, 0, sizeof(s->ticks));
 	memset(&s->longest, 0, sizeof(s->longest));
+	s->away = s->slices = 0;
 }
 
 int cmd_exits(int argc, char **argv, bool json)
@@ -73,6 +92,7 @@ int cmd_exits(int argc, char **argv, bool json)
 	    (ull)node_now().v);
 	for (unsigned i = 0; i < vcpu_count(); i++)
 		exits_of(vcpu_get(i), json, &first);
+	stolen(json);
 	longest(json);
 	if (json)
 		out("]}\n");

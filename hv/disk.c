@@ -262,7 +262,6 @@ void disk_work(bool guest_runs)
 		spent = rdtsc() - begin;
 	} while (more && spent < slice);
 	look_for_silence();
-	this_cpu()->stolen += spent;
 	if (more) /* the guest gets as much, if it has a use for it */
 		__atomic_store_n(&due, guest_runs ? begin + 2 * spent : 0, __ATOMIC_RELEASE);
 	else
@@ -336,6 +335,7 @@ int disk_do(int (*fn)(struct store *s, void *arg), void *arg)
 		(void)step_alone();
 		execute_pause();
 	}
+	disk_wake(); /* what it has left for later */
 	return j.result;
 }
 

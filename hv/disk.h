@@ -44,7 +44,7 @@ void disk_wake(void);
 
 /* Tick of the boot CPU's TSC at which disk_work is due; UINT64_MAX: nothing to do. */
 uint64_t disk_due(void);
-void disk_work(bool guest_runs);
+void disk_work(bool guest_runs); /* frozen, too: what the store has to do for itself */
 
 /* --- boot (hv/disk_open.c), and commands --- */
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include "arch/x86_64/arch.h"
 #include "hv/console.h"
+#include "hv/disk.h"
 #include "hv/experiment.h"
 #include "hv/log.h"
 #include "hv/pass.h"
@@ -348,6 +349,11 @@ static uint64_t nearest(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static void work_for_disk(void)
+{
+	disk_work(false);
+}
+
 static void work_for_network(void)
 {
 	ctlnet_work(false);
@@ -362,6 +368,7 @@ static bool work_frozen(uint64_t *next)
 		void (*work)(void);
 	} jobs[] = {{pass_due, pass_work},
 		    {experiment_due, experiment_work},
+		    {disk_due, work_for_disk},
 		    {ctlnet_due, work_for_network}};
 
 	*next = HOST_NEVER;
@@ -383,12 +390,18 @@ static void wait_frozen(struct vcpu *v)
 	uint64_t next;
 
 	while (freeze_state() == NODE_FROZEN) {
+		bool more;
+
 		if (node_host_ticks() >= wake_up_at()) {
 			start_node(v);
-		} else if (!work_frozen(&next) && !vcpu_serve_boot_cpu(v)) {
-			lapic_timer_arm(nearest(wake_up_at(), nearest(console_due(), next)));
-			halt_once();
+			continue;
 		}
+		more = work_frozen(&next);
+		more |= vcpu_serve_boot_cpu(v);
+		if (more)
+			continue;
+		lapic_timer_arm(nearest(wake_up_at(), nearest(console_due(), next)));
+		halt_once();
 	}
 }
 

@@ -35,6 +35,9 @@ struct vcpu_stats {
 		uint32_t served; /* requests meanwhile */
 	} longest;
 	uint32_t served; /* since `begin` */
+	/* Stolen time: all absences from a guest that wanted to run, in ticks; and what the slices
+	 * of the disk and the control network took besides. */
+	uint64_t away, slices;
 	uint64_t count[STATS_REASONS];
 	uint64_t ticks[STATS_REASONS];
 	struct trace_entry trace[TRACE_ENTRIES];
@@ -95,11 +98,14 @@ static inline void stats_rested(const struct vcpu *v)
 static inline void stats_enter(const struct vcpu *v, uint64_t now)
 {
 	struct vcpu_stats *s = v->stats;
+	int64_t away = (int64_t)(now - s->begin);
 
-	/* `now` may be older than stats_rested */
-	if (__builtin_expect((int64_t)(now - s->begin) <= (int64_t)s->longest.ticks, 1))
+	if (away < 0) /* `now` is older than stats_rested */
 		return;
-	s->longest.ticks = now - s->begin;
+	s->away += (uint64_t)away;
+	if (__builtin_expect(away <= (int64_t)s->longest.ticks, 1))
+		return;
+	s->longest.ticks = (uint64_t)away;
 	s->longest.reason = s->reason;
 	s->longest.served = s->served;
 }

@@ -239,7 +239,11 @@ static uint64_t serve_background(const struct vcpu *v, uint64_t now, uint64_t de
 		uint64_t due = jobs[i].due();
 
 		if (now >= due) {
+			uint64_t begin = rdtsc();
+
 			jobs[i].work(v->activity == VCPU_ACTIVE);
+			if (v->activity == VCPU_ACTIVE)
+				v->stats->slices += rdtsc() - begin;
 			due = jobs[i].due();
 		}
 		if (due < deadline)

@@ -128,7 +128,6 @@ void ctlnet_work(bool guest_runs)
 			more = step();
 		now = rdtsc();
 	} while (more && now - begin < us(SLICE_US));
-	this_cpu()->stolen += now - begin;
 	if (!more)
 		__atomic_store_n(&due, next_look(now), __ATOMIC_RELEASE);
 	else /* the guest gets as much, if it has a use for it */

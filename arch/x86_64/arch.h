@@ -36,7 +36,6 @@ struct cpu {
 	uint64_t gdt, tss, idt, tr_selector; /* virtual addresses: the VMCS host state needs them */
 	uint32_t nmi_ours; /* atomic: reasons for which we sent this CPU an NMI (NMI_*) */
 	bool online;
-	uint64_t stolen;	 /* host ticks spent in the hypervisor beyond exits */
 	uint64_t timer_deadline; /* what the LAPIC timer is armed for, UINT64_MAX = nothing */
 	void *fpu_area;		 /* fpu.c: the guest's extended state while fpu_depth > 0 */
 	uint64_t fpu_xcr0;
