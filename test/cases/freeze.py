@@ -5,6 +5,7 @@ import random
 
 from bare import complaints
 from cases import case
+from evalloops import guest_file
 from node import Node, check
 from watch import LOAD_LINE, Watch, parse
 
@@ -20,20 +21,26 @@ CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 BY_TICKS = ("realtime_coarse", "monotonic_coarse", "times", "uptime", "timer_list", "rtc", "socket", "timer_thread")
 # All kinds of time-outs together: of a few hundred of one kind, chance chooses the few that make their 99 %.
 ALL_KINDS = "precise"
+FEW = 5  # of them at least are noticed right after freezes
 TICK = 10 * MS  # a program's clock tick
 # How far a comparison with another clock may be off, since that one is read slowly or in large steps.
 RESOLUTION = {"times": TICK, "uptime": TICK, "rtc_edge": 2 * MS, "rtc_alarm": 3 * MS}
 
 
+# What is seen so soon after a freeze is its doing; what is seen elsewhere is the guest's own: its kernel does not preempt itself, and forks.
+NEAR_NS = MS
+
+
 class Machine:
     """One emulated machine, and by how much (ns) a run with freezes may exceed the unfrozen one before: chance differs."""
 
-    def __init__(self, emu, cpus, step, late, usual, jump):
+    def __init__(self, emu, cpus, step, late, own, usual, jump):
         self.options = {"emu": emu, "cpus": cpus, "icount": emu == "qemu" and cpus == 1}
         self.real_time = emu == "qemu" and cpus > 1
         self.step = step  # the largest step of a clock, and the largest lateness of the board's interrupts
         self.late = late  # the latest time-out
-        self.usual = usual  # half of all time-outs of a kind, and 99 % of all
+        self.own = own  # both, away from freezes
+        self.usual = usual  # half of all time-outs of a kind, and nine tenths of those near freezes
         self.jump = jump  # two clocks against each other
 
     def __str__(self):
@@ -43,9 +50,9 @@ class Machine:
 # Deterministic time: a chance more of what happens anyway (interrupts that meet). Real time: what this host does to an
 # emulator that it does not run for a while; a freeze of 5 s that a clock saw stands out, and one of 100 ms for every
 # kind of time-out, every time, does in their 99 %.
-ICOUNT = Machine("qemu", 1, step=100_000, late=300_000, usual=10_000, jump=2_000)
-BOCHS = [Machine("bochs", cpus, step=1 * MS, late=3 * MS, usual=200_000, jump=10_000) for cpus in (1, 2)]
-REAL_TIME = [Machine("qemu", cpus, step=S, late=S, usual=20 * MS, jump=MS) for cpus in (2, 4)]
+ICOUNT = Machine("qemu", 1, step=50_000, late=50_000, own=MS, usual=10_000, jump=2_000)
+BOCHS = [Machine("bochs", cpus, step=1 * MS, late=1 * MS, own=3 * MS, usual=200_000, jump=10_000) for cpus in (1, 2)]
+REAL_TIME = [Machine("qemu", cpus, step=S, late=S, own=S, usual=20 * MS, jump=MS) for cpus in (2, 4)]
 
 
 def freezes(n):
@@ -66,38 +73,54 @@ class Set:
     def last(self, n, in_vain):
         """Until it is over, or would be; a busy host may hold real time up."""
         n.run(f"usleep {(self.delay + self.count * self.gap) // 1000 + 20000}", timeout=600)
-        while not in_vain and json.loads(n.stasis("status --json"))["armed"]:
+        while json.loads(n.stasis("status --json"))["armed"] and not in_vain:
             n.run("usleep 100000", timeout=600)
 
 
 def lap(n, programs, sets, in_vain):
-    """What the programs measure meanwhile."""
+    """What the programs measure meanwhile; and of each precise time-out, at which tick it was noticed, and how late (ns)."""
     watch = Watch(n, programs)
+    n.stasis("exits reset")
     for each in sets:
         command = "freeze --in 100h --for 1ms" if in_vain else each.command()
         answer = n.stasis(command)
         check(answer.startswith("armed"), f"{command!r} answers {answer!r}")
         each.last(n, in_vain)
+    n.stasis("exits")  # for the log: how long Stasis itself kept the guest from running
     figures = watch.stop()
     n.stasis("freeze --cancel")
-    return figures
+    each = [tuple(map(int, line.split())) for line in guest_file(n, Watch.EACH).splitlines()]
+    return figures, each
+
+
+class Near:
+    """Which moments (of the guest's TSC) are near a freeze."""
+
+    def __init__(self, records, hz):
+        self.ticks = [r["virtual_ticks"] for r in records]
+        self.within = NEAR_NS * hz // S
+
+    def __call__(self, tsc):
+        return any(0 <= tsc - at <= self.within for at in self.ticks)
 
 
 def frozen_and_not(n, log, machine, programs, sets):
     """Unfrozen for as long and with as much typing, then with freezes."""
-    unfrozen = lap(n, programs, sets, in_vain=True)
+    unfrozen, each_unfrozen = lap(n, programs, sets, in_vain=True)
     messages = complaints(n.run("dmesg -r", timeout=300), machine.real_time)
     before = freezes(n)["total"]
-    frozen = lap(n, programs, sets, in_vain=False)
+    frozen, each = lap(n, programs, sets, in_vain=False)
     lengths = [each.length for each in sets for _ in range(each.count)]
     records = freezes(n)
     check(records["total"] - before == len(lengths), f"{records['total'] - before} freezes, not {len(lengths)}")
     for record, length in zip(reversed(records["freezes"]), reversed(lengths)):
         more = record["frozen_ns"] - length - record["thaw_late_ns"]  # rounded up to a tick of 20 ns at most
         check(0 <= more <= 40, f"a freeze for {length} ns: {record}")
+    near = Near(records["freezes"], json.loads(n.stasis("time --json"))["tsc_hz"])
     report(log, frozen, unfrozen)
-    report_latest(log, frozen, records["freezes"])
-    compare(machine, frozen, unfrozen)
+    problems = compare(machine, frozen, unfrozen, near)
+    problems += compare_each(log, machine, [late for tsc, late in each if near(tsc)], [late for _, late in each_unfrozen])
+    check(not problems, "with freezes:\n" + "\n".join(problems))
     new = complaints(n.run("dmesg -r", timeout=300), machine.real_time) - messages
     check(not new, "with freezes the kernel complains:\n" + "\n".join(sorted(new)))
 
@@ -109,17 +132,8 @@ def report(log, frozen, unfrozen):
         log.write(f"with freezes (without): {' '.join(key)} {' '.join(pairs)}\n")
 
 
-def report_latest(log, frozen, records):
-    """How long after which freeze, by the guest's TSC, a time-out was noticed later than all others of its kind."""
-    for (_, name), g in frozen.items():
-        earlier = [r for r in records if r["virtual_ticks"] <= g.get("late_tsc", 0)]
-        if earlier:
-            ticks = g["late_tsc"] - earlier[-1]["virtual_ticks"]
-            log.write(f"latest {name}: {g['late_ns']:.0f} ns, noticed {ticks:.0f} ticks after freeze {earlier[-1]['n']}\n")
-
-
-def compare(machine, frozen, unfrozen):
-    """No clock stepped further, no time-out was later than without freezes, and no two clocks came apart."""
+def compare(machine, frozen, unfrozen, near):
+    """No clock stepped further, no time-out was later than without freezes, and no two clocks came apart: what is wrong."""
     problems = []
 
     def at_most(key, field, limit):
@@ -129,23 +143,43 @@ def compare(machine, frozen, unfrozen):
     def most(field):
         return max(g[field] for (_, name), g in unfrozen.items() if field in g and name not in BY_TICKS)
 
-    step, late = most("step_ns") + machine.step, most("late_ns") + machine.late
+    def by_chance(key, when, tight):
+        return tight if near(frozen[key].get(when, 0)) else machine.own
+
     for key, reference in unfrozen.items():
         by_ticks = key[1] in BY_TICKS
+        step, late = by_chance(key, "step_tsc", machine.step), by_chance(key, "late_tsc", machine.late)
         if key[1] == "rtc":  # which moves by seconds, if at all
             at_most(key, "step_ns", max(reference["step_ns"], S))
         else:
-            at_most(key, "step_ns", reference.get("step_ns", 0) + TICK + machine.step if by_ticks else step)
-        at_most(key, "late_ns", reference.get("late_ns", 0) + TICK + machine.late if by_ticks else late)
+            at_most(key, "step_ns", (reference.get("step_ns", 0) + TICK if by_ticks else most("step_ns")) + step)
+        at_most(key, "late_ns", (reference.get("late_ns", 0) + TICK if by_ticks else most("late_ns")) + late)
         if not by_ticks:
             at_most(key, "p50_ns", reference.get("p50_ns", 0) + machine.usual)
-        if key[1] == ALL_KINDS:
+        if key[1] == ALL_KINDS and machine.real_time:
             at_most(key, "p99_ns", reference.get("p99_ns", 0) + machine.usual)
         # What a program waits for between the two clocks is as late as a time-out.
-        off = max(MS, machine.late) if key[1] == "timer_list" else RESOLUTION.get(key[1], machine.jump)
+        off = max(MS, machine.own) if key[1] == "timer_list" else RESOLUTION.get(key[1], machine.jump)
         for field in ("jump_ns", "wander_ns"):
             at_most(key, field, reference.get(field, 0) + off)
-    check(not problems, "with freezes:\n" + "\n".join(problems))
+    return problems
+
+
+def nine_tenths(values):
+    return sorted(values)[len(values) * 9 // 10]
+
+
+def compare_each(log, machine, near, unfrozen):
+    """The lateness (ns) of the time-outs that are noticed right after freezes, against that of all without: what is wrong."""
+    check(len(near) >= FEW, f"only {len(near)} time-outs were noticed right after a freeze")
+    log.write(f"time-outs right after freezes: {len(near)}, nine tenths {nine_tenths(near)} ns late, at most {max(near)}; ")
+    log.write(f"without: {len(unfrozen)}, {nine_tenths(unfrozen)}, {max(unfrozen)}\n")
+    limits = {"nine tenths": (nine_tenths, machine.usual), "at most": (max, machine.late)}
+    return [
+        f"time-outs right after freezes, {name}: {of(near)} ns late, without freezes {of(unfrozen)}"
+        for name, (of, more) in limits.items()
+        if of(near) > of(unfrozen) + more
+    ]
 
 
 def lines_in_order(n):

@@ -5,7 +5,7 @@
  * HPET (by /dev/hpet: counter and periodic interrupt), ACPI PM timer (by its port), RTC (by
  * /dev/rtc0: the second's edge, update, periodic and alarm interrupt). Lines, where there is such a
  * clock, else `boardclocks NAME absent: WHY`:
- *   boardclocks NAME n=READINGS step_ns=.. back_ns=LARGEST            counters, close together
+ *   boardclocks NAME n=READINGS step_ns=.. step_tsc=WHEN back_ns=LARGEST   counters, close together
  *   boardclocks NAME n=COMPARISONS jump_ns=.. wander_ns=.. drift_ns=.. drift_ppm=..
  *   boardclocks NAME n=INTERRUPTS missed=.. late_ns=LARGEST           periodic interrupts
  *   boardclocks NAME n=ALARMS early_ns=.. late_ns=.. p50_ns=.. p99_ns=..

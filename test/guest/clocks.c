@@ -5,7 +5,7 @@
  * One thread per CPU reads all quick clocks as fast as it can, in bursts that the load does not
  * interrupt, and notes the largest step of each from one reading to the next. One more thread reads
  * what takes a system call or a file, and compares it with CLOCK_MONOTONIC_RAW. Lines:
- *   clocks NAME n=READINGS step_ns=LARGEST back_ns=LARGEST
+ *   clocks NAME n=READINGS step_ns=LARGEST step_tsc=WHEN back_ns=LARGEST
  *   clocks NAME n=COMPARISONS jump_ns=.. wander_ns=.. drift_ns=.. drift_ppm=..
  */
 #define _GNU_SOURCE

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Watches time-outs of every kind that the kernel offers, all at once:
- *   timeouts [SECONDS]        default: until SIGINT or SIGTERM
+ *   timeouts [SECONDS [FILE]]        default: until SIGINT or SIGTERM
  * Each kind has a thread that asks for one random time-out after another and compares when it
  * came with the clock that it was asked for by. One line per kind,
  * and one, "precise", for all together that neither count in ticks nor wait for another thread:
  *   timeouts NAME n=TIMEOUTS early_ns=LARGEST late_ns=LARGEST late_tsc=WHEN p50_ns=LATE p99_ns=LATE
+ * FILE: gets a line for each of those that count as precise, of a kind in order: "TSC LATE_NS".
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,8 +33,9 @@
 #define LONG_NS	 (400 * NS_PER_MS)
 #define LONG_ONE 20 /* in so many */
 #define LEAST_NS NS_PER_MS
-#define WARM_UP	 2  /* time-outs that do not count: pages and caches are cold */
-#define EXPIRIES 10 /* of an interval timer before it gets another interval */
+#define WARM_UP	 2    /* time-outs that do not count: pages and caches are cold */
+#define KEPT	 8192 /* of a kind, for FILE */
+#define EXPIRIES 10   /* of an interval timer before it gets another interval */
 
 struct kind {
 	const char *name;
@@ -478,12 +480,37 @@ static void block_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+static void keep_each(void)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		kinds[i].result.each = calloc(KEPT, sizeof(struct timeout));
+		kinds[i].result.room = kinds[i].result.each ? KEPT : 0;
+	}
+}
+
+static void write_each(const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	for (size_t i = 0; f && i < KINDS; i++) {
+		const struct timeouts *t = &kinds[i].result;
+
+		for (uint64_t j = 0; !kinds[i].coarse && j < t->n && j < t->room; j++)
+			fprintf(f, "%llu %lld\n", (unsigned long long)t->each[j].tsc,
+				(long long)t->each[j].late);
+	}
+	if (!f || fclose(f) != 0)
+		watch_fail("the file of time-outs can't be written");
+}
+
 int main(int argc, char **argv)
 {
 	static struct timeouts precise;
 
 	watch_begin("timeouts");
 	block_signals();
+	if (argc > 2)
+		keep_each();
 	for (size_t i = 0; i < KINDS; i++) {
 		kinds[i].seed = 88172645463325252ull + i * 0x9e3779b97f4a7c15ull;
 		pthread_create(&kinds[i].thread, NULL, watch, &kinds[i]);
@@ -497,5 +524,7 @@ int main(int argc, char **argv)
 			timeouts_merge(&precise, &kinds[i].result);
 	}
 	timeouts_print("precise", &precise);
+	if (argc > 2)
+		write_each(argv[2]);
 	return watch_verdict();
 }

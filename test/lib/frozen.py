@@ -11,8 +11,8 @@ STATES = os.path.join(BUILD, "test", "states.bzimage")
 # Thaws, and gives the line back to the guest before that: an emulator whose CPU sleeps goes on to the next timer at once, so a key typed
 # after the thaw would be there together with that timer's interrupt, and be served first. Both fit into the UART's FIFO.
 THAW = "thaw --in 9ms\r" + ESCAPE
-# Answers while the guest has not come to the place yet; each takes it some milliseconds.
-POLLS = 300
+# Until the guest has come to the place, of its own time.
+PATIENCE_NS = 30_000_000_000
 
 
 class States(Node):
@@ -62,11 +62,12 @@ class States(Node):
         return answer
 
     def _wait_frozen(self, how):
-        for _ in range(POLLS):
-            status = self.ask("status")
+        status = first = self.ask("status")
+        while status["virtual_ns"] - first["virtual_ns"] < PATIENCE_NS:
             if status["state"] == "frozen":
                 status["virtual_ticks"] = self.ask("time")["virtual_ticks"]
                 return status
+            status = self.ask("status")
         self.ask("freeze --cancel")
         self.send(ESCAPE)
         raise Failure(f"freeze {how}: the guest never came there")

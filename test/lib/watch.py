@@ -11,7 +11,8 @@ class Watch:
     """One run of some of the programs, in the background from here on; `stop` gives what they measured.
     The load's lines go to the console."""
 
-    ARGUMENTS = {"load": "0 /dev/console"}
+    EACH = "/tmp/timeouts.each"
+    ARGUMENTS = {"load": "0 /dev/console", "timeouts": f"0 {EACH}"}
 
     def __init__(self, n, programs):
         self.node = n

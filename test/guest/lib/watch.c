@@ -22,8 +22,10 @@ void steps_read(struct steps *s, int64_t now)
 	int64_t step = now - s->last;
 
 	if (s->n++) {
-		if (step > s->step && !s->fresh)
+		if (step > s->step && !s->fresh) {
 			s->step = step;
+			s->step_tsc = tsc_now();
+		}
 		if (-step > s->back)
 			s->back = -step;
 	}
@@ -34,8 +36,10 @@ void steps_read(struct steps *s, int64_t now)
 void steps_merge(struct steps *into, const struct steps *from)
 {
 	into->n += from->n;
-	if (from->step > into->step)
+	if (from->step > into->step) {
 		into->step = from->step;
+		into->step_tsc = from->step_tsc;
+	}
 	if (from->back > into->back)
 		into->back = from->back;
 }
@@ -44,8 +48,8 @@ void steps_print(const char *name, const struct steps *s)
 {
 	if (s->back)
 		watch_fail("a clock went back");
-	printf("%s %s n=%lu step_ns=%ld back_ns=%ld\n", watch_program, name, s->n, s->step,
-	       s->back);
+	printf("%s %s n=%lu step_ns=%ld step_tsc=%lu back_ns=%ld\n", watch_program, name, s->n,
+	       s->step, s->step_tsc, s->back);
 }
 
 static unsigned bucket_of(uint64_t late)
@@ -67,13 +71,16 @@ static uint64_t bucket_end(unsigned b)
 void timeouts_add(struct timeouts *t, int64_t deadline, int64_t now)
 {
 	int64_t late = now - deadline;
+	uint64_t tsc = tsc_now();
 
+	if (t->n < t->room)
+		t->each[t->n] = (struct timeout){tsc, late};
 	t->n++;
 	if (-late > t->early)
 		t->early = -late;
 	if (late > t->late) {
 		t->late = late;
-		t->late_tsc = tsc_now();
+		t->late_tsc = tsc;
 	}
 	t->buckets[bucket_of(late > 0 ? (uint64_t)late : 0)]++;
 }

@@ -20,6 +20,7 @@
 struct steps {
 	uint64_t n;
 	int64_t last, step, back; /* the largest step between readings, and the largest one back */
+	uint64_t step_tsc;	  /* at the reading after the former */
 	bool fresh;		  /* the next reading makes no step: time was let pass meanwhile */
 };
 
@@ -36,6 +37,12 @@ struct timeouts {
 	int64_t early, late;
 	uint64_t late_tsc; /* when the latest one was noticed */
 	uint64_t buckets[LATE_BUCKETS];
+	/* Each of them, the first `room`; room 0: not kept. */
+	struct timeout {
+		uint64_t tsc; /* when it was noticed */
+		int64_t late;
+	} * each;
+	uint64_t room;
 };
 
 void timeouts_add(struct timeouts *t, int64_t deadline, int64_t now);

@@ -222,6 +222,9 @@ static void rtc(void)
 	check_grid(DEVICE, 1000000000 / 1024, BEFORE, PERIODS - 1);
 }
 
+#define SECONDS_BEFORE 3
+#define SECONDS	       5
+
 /* The interrupt at each second's end. */
 static void rtc_update(void)
 {
@@ -229,10 +232,10 @@ static void rtc_update(void)
 	ioapic_route(RTC_IRQ, DEVICE, (uint8_t)apic_id());
 	rtc_write(RTC_B, RTC_24H | RTC_UF);
 	rtc_read(RTC_C);
-	sleep_until_taken(DEVICE, 1);
+	sleep_until_taken(DEVICE, SECONDS_BEFORE);
 	here();
-	sleep_until_taken(DEVICE, 3);
-	check_grid(DEVICE, 1000000000, 1, 2);
+	sleep_until_taken(DEVICE, SECONDS);
+	check_grid(DEVICE, 1000000000, SECONDS_BEFORE, SECONDS - 1);
 }
 
 /* The alarm, two seconds on. */
