@@ -38,17 +38,11 @@ def round_trips(n, during):
     return found
 
 
-def serve(n, other):
-    """An iperf3 server behind the other card, for one test."""
-    n.run(f"({other} iperf3 -s -1 >/tmp/server &)")
-    n.run(f"until {other} netstat -lnt | grep -q :5201; do usleep 100000; done", timeout=300)
-
-
 def gaps(n, other, during):
     """The times between packets of a TCP stream where they arrive, longest first: the first 100, in ns."""
     capture = "--time-stamp-precision=nano -n tcp and dst port 5201 and greater 1000"
     n.run("cd /proc/sys/net/ipv4; echo 0 >tcp_tso_rtt_log; echo 1 >tcp_min_tso_segs; cd /")  # no bursts, as round trips so short have
-    serve(n, other)
+    hub.serve(n, other)
     n.run(f"({other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture} 2>/tmp/tcpdump &)")
     n.run("until grep -q listening /tmp/tcpdump; do usleep 100000; done", timeout=300)
     background(n, f"iperf3 -c 10.7.0.2 {TCP} >/tmp/client", during)

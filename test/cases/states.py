@@ -167,7 +167,7 @@ class Session:
         near = k.ticks(NEAR_US)
         base = self.base_of(line)
         ahead = base["due"] - base["here"]  # ticks from the CPUID on; the first freeze shows how many more
-        seen = set()
+        seen, too_early, too_late = set(), None, None
         for _ in range(TRIES):
             status, said = k.frozen(line, f"--on CPUID --in {k.ns(ahead)}ns", roundtrip)
             left = said["due"] - status["virtual_ticks"]
@@ -176,7 +176,14 @@ class Session:
                 seen.add("before" if left > 0 else "after")
             if seen == {"before", "after"}:
                 return
-            ahead += left + near // 2 if "before" in seen else left - near // 2
+            if left > 0:
+                too_early = ahead
+            else:
+                too_late = ahead
+            if too_early and too_late and "before" not in seen:  # how far it comes depends on what else happens there
+                ahead = (too_early + too_late) // 2
+            else:
+                ahead += left + near // 2 if "before" in seen else left - near // 2
         check(False, f"{line}: frozen only {seen or 'far away from'} the moment when the timer is due")
 
     def in_sled(self, line, hit, to_go, roundtrip):

@@ -17,8 +17,12 @@ def apart(n, card, address):
 
 
 def join(n):
-    n.run("modprobe e1000e; ip addr add 10.7.0.1/24 dev eth0; ip link set eth0 up")
-    inside = apart(n, "eth1", "10.7.0.2")
+    """Gives each card its address, the second one in a namespace of its own; what a command there begins with."""
+    n.run("modprobe e1000e")
+    # A bare guest has the control network's card, too, which comes first.
+    here, there = n.run("cd /sys/bus/pci/drivers/e1000e; for c in 0*; do ls $c/net; done").split()[-2:]
+    n.run(f"ip addr add 10.7.0.1/24 dev {here}; ip link set {here} up")
+    inside = apart(n, there, "10.7.0.2")
     n.run("until ping -c 1 -W 1 10.7.0.2 >/dev/null; do :; done", timeout=300)
     return inside
 
@@ -33,6 +37,12 @@ def streamed(n, other, during):
     pings = n.run("cat /tmp/ping")
     check("30 packets transmitted, 30 packets received, 0% packet loss" in pings, f"ping:\n{pings}")
     return verdicts(n)[1]
+
+
+def serve(n, other):
+    """An iperf3 server behind the other card, for one test."""
+    n.run(f"({other} iperf3 -s -1 >/tmp/server &)")
+    n.run(f"until {other} netstat -lnt | grep -q :5201; do usleep 100000; done", timeout=300)
 
 
 def listen(n, space=""):

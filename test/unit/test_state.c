@@ -47,9 +47,16 @@ static int verdict(void)
 
 static void checksum_is_crc32c(void)
 {
+	unsigned char bytes[100];
+
 	CHECK_EQ(crc32c(0, "123456789", 9), 0xe3069283);
 	CHECK_EQ(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 	CHECK_EQ(crc32c(0, "", 0), 0);
+	for (size_t n = 0; __builtin_cpu_supports("sse4.2") && n < sizeof(bytes); n++) {
+		bytes[n] = (unsigned char)(n * 151 + 7);
+		CHECK_EQ(crc32c_with(true, (uint32_t)n, bytes, n),
+			 crc32c_with(false, (uint32_t)n, bytes, n));
+	}
 }
 
 static void what_is_written_comes_back(void)
