@@ -13,8 +13,8 @@ FREEZE = f"freeze --in 200ms --for 200ms --every 653ms --count {FREEZES}"  # of 
 CALM = "freeze --cancel"  # typing at the console costs the guest something, too
 PINGS, PING_INTERVAL = 1000, 0.01
 TCP = "--fq-rate 10M -t 12"  # paced by the kernel: iperf3 itself stops for tens of milliseconds
-LIMITS = {"round trip p50": 0.05, "round trip p99": 0.05}  # worse by this part
-WORSE_NS = 20000  # the longest time between two packets
+WORSE = 0.05  # of a round trip's time without freezes, at most
+WORSE_US = 20  # between two packets, at most
 FIRST = 1500  # packets: the stream has not settled
 
 
@@ -46,7 +46,7 @@ def gaps(n, other, during):
     n.run(f"({other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture} 2>/tmp/tcpdump &)")
     n.run("until grep -q listening /tmp/tcpdump; do usleep 100000; done", timeout=300)
     background(n, f"iperf3 -c 10.7.0.2 {TCP} >/tmp/client", during)
-    n.run("kill -INT $(pidof tcpdump); while pidof tcpdump >/dev/null; do usleep 100000; done", timeout=300)
+    n.interrupt("tcpdump")
     n.run("grep -q '^0 packets dropped' /tmp/tcpdump")
     # "1": busybox's awk takes what begins with a zero for octal
     between = "{ split($1, t, \".\"); now = \"1\" t[2]; if (NR > %d) print (t[1] - s) * 1000000000 + now - ns; s = t[1]; ns = now }" % FIRST
@@ -67,14 +67,14 @@ def frozen_in_between():
         total = json.loads(n.stasis("freezes --json"))["total"]
         check(total == 2 * FREEZES, f"{total} freezes, not {2 * FREEZES}")
         n.power_off(600)
-    missed = []
-    for name, at in ("round trip p50", PINGS // 2), ("round trip p99", PINGS * 99 // 100):
-        limit = calm[at] * (1 + LIMITS[name])
-        print(f"{name:28} {frozen[at]:8.1f} us, {calm[at]:.1f} without freezes   at most {limit:.1f}")
-        missed += [name] if frozen[at] > limit else []
-    print(f"{'round trip, longest':28} {frozen[-1]:8.1f} us, {calm[-1]:.1f} without freezes")
-    for name, at in ("between two packets, longest", 0), (f"{FREEZES}th longest", FREEZES - 1):
-        limit = calm_gaps[at] + WORSE_NS
-        print(f"{name:28} {frozen_gaps[at] / 1000:8.1f} us, {calm_gaps[at] / 1000:.1f} without freezes   at most {limit / 1000:.1f}", flush=True)
-        missed += [name] if frozen_gaps[at] > limit else []
-    return missed
+    times = sorted(t / 1000 for t in calm_gaps), sorted(t / 1000 for t in frozen_gaps)
+    figures = [  # name, with freezes, without, what it may be at most
+        ("round trip p50", frozen[PINGS // 2], calm[PINGS // 2], calm[PINGS // 2] * (1 + WORSE)),
+        ("round trip p99", frozen[PINGS * 99 // 100], calm[PINGS * 99 // 100], calm[PINGS * 99 // 100] * (1 + WORSE)),
+        ("round trip, longest", frozen[-1], calm[-1], float("inf")),
+        ("between two packets, longest", times[1][-1], times[0][-1], times[0][-1] + WORSE_US),
+        (f"{FREEZES}th longest", times[1][-FREEZES], times[0][-FREEZES], times[0][-FREEZES] + WORSE_US),
+    ]
+    for name, value, without, limit in figures:
+        print(f"{name:28} {value:8.1f} us, {without:.1f} without freezes   at most {limit:.1f}", flush=True)
+    return [name for name, value, _, limit in figures if value > limit]

@@ -27,7 +27,8 @@ def transferred(n, sender, receiver, during):
     during()
     n.run("while [ ! -s /tmp/sent ]; do usleep 100000; done; cat /tmp/sent", timeout=600)
     n.run("while /sbin/tc -s qdisc show dev eth2 | grep -q 'backlog [1-9]'; do usleep 100000; done", timeout=600)
-    received = n.run("kill -INT $(pidof stream); while pidof stream >/dev/null; do usleep 10000; done; cat /tmp/received", timeout=300)
+    n.interrupt("stream")
+    received = n.run("cat /tmp/received", timeout=300)
     check(f"received={RATE * SECONDS} lost=0 twice=0 disordered=0 drops=0" in received, f"the receiver says {received!r}")
     return {int(a): int(b) for a, b in (line.split() for line in n.run("cat /tmp/each", timeout=300).splitlines())}
 

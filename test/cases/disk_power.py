@@ -56,14 +56,14 @@ PLACES = {"nbd": Nbd(), "nvme": Nvme()}
 class Cuts:
     """One store, and a guest that writes to it, cut off again and again."""
 
-    def __init__(self, log, place, seed, image, path):
-        self.log, self.place, self.seed, self.image, self.path = log, place, seed, image, path
+    def __init__(self, log, place, seed, image, path, lies):
+        self.log, self.place, self.seed, self.image, self.path, self.lies = log, place, seed, image, path, lies
         self.chance = random.Random(seed)
         self.flushed = []  # the last number of each generation
         self.kept = self.lost = 0
 
     def server(self, cut):
-        return VolatileServer(self.path, self.chance.randrange(1 << 32), cut, self.chance.choice(self.place.fua))
+        return VolatileServer(self.path, self.chance.randrange(1 << 32), cut, self.chance.choice(self.place.fua), self.lies)
 
     def after(self, generation, opening):
         """One boot: what was flushed is there; then the power fails."""
@@ -122,11 +122,11 @@ def said_with(words):
         raise Failure(f"{words}: {e}") from None
 
 
-def cut_off(log, place, seed, cuts):
+def cut_off(log, place, seed, cuts, lies=False):
     with golden(DISK_MIB) as image, tempfile.NamedTemporaryFile(prefix="store-") as store:
         store.truncate(STORE_BYTES)
         place.prepare(store.name)
-        c = Cuts(log, place, seed, image.name, store.name)
+        c = Cuts(log, place, seed, image.name, store.name, lies)
         for i in range(1, cuts + 1):
             with said_with(f"seed {seed}, cut {i}"):
                 c.after(i, i > 1 and i % OPENING_ONE_IN == 0)
@@ -139,6 +139,18 @@ def cut_off(log, place, seed, cuts):
 def survives_a_cut(log):
     """A guest writes, fsyncs, and says so; the power of node and drive fails, and what was not flushed is lost in part: all that was said is there."""
     cut_off(log, PLACES["nvme"], 2, 1)
+
+
+@case(long=True)
+def a_lying_disk_is_found_out(log):
+    """What the above is worth: with a drive whose FLUSH does nothing, something that was said is found missing."""
+    try:
+        cut_off(log, PLACES["nvme"], 3, 4, lies=True)
+    except Failure as e:
+        found = re.search("stasis-store check: |seqwrite check|store=nvme0", str(e))
+        check(found, f"a run with a lying drive failed otherwise: {e}")
+    else:
+        raise Failure("a drive whose FLUSH does nothing lost nothing")
 
 
 @case(long=True, place=list(PLACES))

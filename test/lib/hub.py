@@ -52,7 +52,7 @@ def listen(n, space=""):
 
 def verdicts(n):
     """What the receiver in the guest says of each stream, once it is told to end; `gaps` are the longest, longest first."""
-    n.run("kill -INT $(pidof flow); while pidof flow >/dev/null; do usleep 10000; done", timeout=300)
+    n.interrupt("flow")
     lines = n.run("cat /tmp/flow").splitlines()
     check(lines and lines[-1] == "flow ok", f"the receiver: {lines}")
     found = {}

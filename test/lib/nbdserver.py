@@ -70,12 +70,13 @@ class NbdServer:
 
 
 class VolatileServer(NbdServer):
-    """test/nbd/volatile.c: a disk that loses what was not flushed when its power fails, in its cut-th write or flush (0: never)."""
+    """test/nbd/volatile.c: a disk that loses what was not flushed when its power fails, in its cut-th write or flush (0: never); or that lies: it
+    says that a flush is done, and has done nothing."""
 
-    def __init__(self, image, seed, cut, fua=False):
+    def __init__(self, image, seed, cut, fua=False, lies=False):
         super().__init__(image, "nbdkit")
         plugin = os.path.join(BUILD, "test", "volatile.so")
-        self.command = self.command[: self.command.index("file")] + [plugin, f"file={image}", f"seed={seed}", f"cut={cut}", f"fua={str(fua).lower()}"]
+        self.command = self.command[: self.command.index("file")] + [plugin, f"file={image}", f"seed={seed}", f"cut={cut}", f"fua={str(fua).lower()}", f"lies={str(lies).lower()}"]
 
     def start(self):
         super().start(stderr=subprocess.PIPE, text=True)

@@ -129,6 +129,10 @@ class Node:
         self.start(command)
         return self.finish(timeout, status)
 
+    def interrupt(self, program):
+        """Ends a program in the guest as Ctrl-C would, and waits for its end."""
+        self.run(f"kill -INT $(pidof {program}); while pidof {program} >/dev/null; do usleep 10000; done", timeout=300)
+
     def wait_for_link(self):
         """Until the guest's card has one; it has been set up."""
         carrier = "[ $(cat /sys/class/net/eth0/carrier) = 1 ]"

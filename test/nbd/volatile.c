@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * An nbdkit plugin: a disk that loses what was not flushed when its power fails.
- *   nbdkit volatile.so file=FILE [seed=N] [cut=N] [fua=true]
+ *   nbdkit volatile.so file=FILE [seed=N] [cut=N] [fua=true] [lies=true]
  * Writes stay in the disk's cache until a FLUSH, or have FUA; a sector that is written again may
  * have left the cache before. In the cut-th write or flush (0: never) the power fails: chance
  * chooses which sectors of the cache, and of the request itself, reach FILE; then the server kills
  * itself without an answer. It prints `volatile cut kept=N lost=N`, sectors, before. fua=true
- * offers FUA.
+ * offers FUA. lies=true: a FLUSH does nothing.
  */
 #define NBDKIT_API_VERSION 2
 #include <errno.h>
@@ -24,7 +24,7 @@
 
 static char *path;
 static int file = -1;
-static int offers_fua;
+static int offers_fua, lies;
 static uint64_t cut, requests, chance = 1;
 
 /* The cache: the sectors' bytes, NULL for those that are as in the file. */
@@ -57,6 +57,10 @@ static int volatile_config(const char *key, const char *value)
 	if (strcmp(key, "fua") == 0) {
 		offers_fua = nbdkit_parse_bool(value);
 		return offers_fua < 0 ? -1 : 0;
+	}
+	if (strcmp(key, "lies") == 0) {
+		lies = nbdkit_parse_bool(value);
+		return lies < 0 ? -1 : 0;
 	}
 	nbdkit_error("unknown parameter '%s'", key);
 	return -1;
@@ -229,7 +233,7 @@ static int volatile_flush(void *handle, uint32_t flags)
 	(void)handle;
 	(void)flags;
 	count_request();
-	return make_stable(0, sectors);
+	return lies ? 0 : make_stable(0, sectors);
 }
 
 static struct nbdkit_plugin plugin = {
