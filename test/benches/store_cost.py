@@ -17,8 +17,8 @@ SHORT, LONG = 200, 1200  # requests of 4 KiB
 # At most, for each request: ticks of all (guest, exits, and the slices in which the store works, which no exit is charged with), and in exits alone; and
 # what depth 32 may cost of depth 1.
 LIMITS = {
-    "qemu": {"write": {"all": 110000, "exits": 12700}, "read": {"all": 42500, "exits": 12700}},
-    "bochs": {"write": {"all": 1100000, "exits": 127000}, "read": {"all": 425000, "exits": 127000}},
+    "qemu": {"write": {"all": 57000, "exits": 12700}, "read": {"all": 42500, "exits": 12700}},
+    "bochs": {"write": {"all": 54000, "exits": 9900}, "read": {"all": 44000, "exits": 9900}},
 }
 DEEP_OF_SHALLOW = 1.05
 

@@ -470,6 +470,7 @@ int main(void)
 	}
 	RUN(at_random_moments);
 	RUN(repeated);
+	RUN(beside_disk_work);
 	RUN(by_command);
 	RUN(at_an_exit);
 	RUN(missed);
