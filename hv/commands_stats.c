@@ -37,11 +37,11 @@ static void stolen(bool json)
 
 		if (json)
 			out("%s{\"cpu\":%u,\"ticks\":%llu,\"slices\":%llu}", i ? "," : "", i,
-			    (ull)(s->away + s->slices), (ull)s->slices);
+			    (ull)s->away + s->slices, (ull)s->slices);
 		else
 			out("%3u  %llu ticks stolen, %llu of them for the disk and the control "
 			    "network\n",
-			    i, (ull)(s->away + s->slices), (ull)s->slices);
+			    i, (ull)s->away + s->slices, (ull)s->slices);
 	}
 }
 
