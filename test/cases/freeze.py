@@ -94,14 +94,14 @@ def lap(n, programs, sets, in_vain):
 
 
 class Near:
-    """Which moments (of the guest's TSC) are near a freeze."""
+    """Is a freeze in what ended at `tsc` (the guest's) and lasted so many ns, or right before it?"""
 
     def __init__(self, records, hz):
         self.ticks = [r["virtual_ticks"] for r in records]
-        self.within = NEAR_NS * hz // S
+        self.hz = hz
 
-    def __call__(self, tsc):
-        return any(0 <= tsc - at <= self.within for at in self.ticks)
+    def __call__(self, tsc, ns):
+        return any(0 <= tsc - at <= (NEAR_NS + ns) * self.hz / S for at in self.ticks)
 
 
 def frozen_and_not(n, log, machine, programs, sets):
@@ -119,7 +119,7 @@ def frozen_and_not(n, log, machine, programs, sets):
     near = Near(records["freezes"], json.loads(n.stasis("time --json"))["tsc_hz"])
     report(log, frozen, unfrozen)
     problems = compare(machine, frozen, unfrozen, near)
-    problems += compare_each(log, machine, [late for tsc, late in each if near(tsc)], [late for _, late in each_unfrozen])
+    problems += compare_each(log, machine, [late for tsc, late in each if near(tsc, late)], [late for _, late in each_unfrozen])
     check(not problems, "with freezes:\n" + "\n".join(problems))
     new = complaints(n.run("dmesg -r", timeout=300), machine.real_time) - messages
     check(not new, "with freezes the kernel complains:\n" + "\n".join(sorted(new)))
@@ -143,12 +143,13 @@ def compare(machine, frozen, unfrozen, near):
     def most(field):
         return max(g[field] for (_, name), g in unfrozen.items() if field in g and name not in BY_TICKS)
 
-    def by_chance(key, when, tight):
-        return tight if near(frozen[key].get(when, 0)) else machine.own
+    def by_chance(key, what, tight):
+        g = frozen[key]
+        return tight if near(g.get(f"{what}_tsc", 0), g.get(f"{what}_ns", 0)) else machine.own
 
     for key, reference in unfrozen.items():
         by_ticks = key[1] in BY_TICKS
-        step, late = by_chance(key, "step_tsc", machine.step), by_chance(key, "late_tsc", machine.late)
+        step, late = by_chance(key, "step", machine.step), by_chance(key, "late", machine.late)
         if key[1] == "rtc":  # which moves by seconds, if at all
             at_most(key, "step_ns", max(reference["step_ns"], S))
         else:
