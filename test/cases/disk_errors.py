@@ -22,11 +22,6 @@ def at_prompt(n, command):
     return json.loads(n.stasis_command(command + " --json", timeout=300))
 
 
-def to_prompt(n):
-    n.send(ESCAPE)
-    n.expect(re.escape(STASIS_PROMPT))
-
-
 def says(n, pattern, timeout=60):
     """In a line of the log at the prompt, which is shown anew after it."""
     n.expect(pattern, timeout)
@@ -43,12 +38,12 @@ def a_server_away_freezes_the_node(log):
     with golden(SIZE >> 20) as image, NbdServer(image.name, read_only=True) as server, over_nbd(log, server.url, config=["disk_errors=freeze"]) as n:
         n.boot()
         sectors(n)
-        to_prompt(n)
+        n.to_prompt()
         server.kill()
         says(n, "nbd: disk: .*trying again")
         n.send(ESCAPE)
         n.send(READ_ALL + "\r")
-        to_prompt(n)
+        n.to_prompt()
         says(n, "disk: the NBD server is away .* the node freezes")
         check(frozen(n), "the node is not frozen")
         n.stasis_command("thaw")
@@ -75,7 +70,7 @@ def a_silent_server_delays_no_freeze(log):
             write(n, "one")
             server.pause()
             n.send("dd if=/tmp/pattern of=/dev/vda bs=4096 seek=300 conv=notrunc,fsync 2>/dev/null && echo writ''ten\r")
-            to_prompt(n)
+            n.to_prompt()
             check(any(at_prompt(n, "disk status")["waiting"] for _ in range(100)), "no request waits for a server that is silent")
             n.stasis_command("freeze")
             ticks = at_prompt(n, "freezes")["freezes"][-1]["latency_ticks"]
@@ -98,7 +93,7 @@ def a_full_room(log):
         n.boot()
         n.send("dd if=/dev/urandom of=/dev/vda bs=64k count=700 oflag=direct 2>/tmp/error; echo writ''ten=$?\r")
         n.expect("disk: its room is full .* the node freezes", 300)
-        to_prompt(n)
+        n.to_prompt()
         check(frozen(n), "the node is not frozen")
         n.stasis_command("thaw")
         says(n, "disk: its room is full .* the node freezes", 120)
@@ -121,7 +116,7 @@ def refused(log, image, store, why, bus="nvme", place=None):
     with Node(log=log, kernel=KERNEL_CLOUD, append="quiet", memory=512, disk=f"{image},bus=ahci", store=f"{store},bus={bus}", config=config) as n:
         n.expect("disk: .*" + re.escape(why) + ".*; the guest gets no disk")
         n.expect("the guest does not start without its disk")
-        to_prompt(n)
+        n.to_prompt()
         check(why in at_prompt(n, "disk status")["error"], "disk status says something else")
         yield n
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fio with verification on the guest's disk, while the node is frozen, its disk sealed and the node thawed, every second."""
 import json
-import re
 import time
 
 from cases import case
 from disk import ask, points
+from disk_errors import at_prompt
 from freeze import BY_TICKS
 from images import golden
-from node import ESCAPE, STASIS_PROMPT, Node, check
+from node import ESCAPE, Node, check
 from paths import INITRD_DISK, KERNEL_CLOUD
 from watch import parse
 
@@ -28,31 +28,27 @@ MORE = S // 1000
 VERIFIED_SHARE = 0.4  # of all blocks that are written, at least
 
 
-def ask_at_prompt(n, command):
-    return json.loads(n.stasis_command(command + " --json", timeout=300))
-
-
 def wait_until(n, command, there):
     """Until the answer to a command is as it should be; asked seldom, since each question costs the guest some time."""
-    while not there(ask_at_prompt(n, command)):
+    while not there(at_prompt(n, command)):
         time.sleep(0.2)
 
 
 def sealed(n, i):
     """Frozen in a second, by the node itself, and sealed."""
-    ask_at_prompt(n, "freeze --in 1s")
+    at_prompt(n, "freeze --in 1s")
     wait_until(n, "status", lambda status: status["state"] == "frozen")
     for command in (f"disk seal second-{i}", "thaw"):
-        answer = ask_at_prompt(n, command)
+        answer = at_prompt(n, command)
         check(answer.get("ok"), f"{command}: {answer}")
 
 
 def looked_at(n, i):
     """As much typing, without a freeze."""
-    end = ask_at_prompt(n, "time")["virtual_ns"] + S
+    end = at_prompt(n, "time")["virtual_ns"] + S
     wait_until(n, "time", lambda time: time["virtual_ns"] >= end)
     for command in ("help disk", "version"):
-        ask_at_prompt(n, command)
+        at_prompt(n, command)
 
 
 def watched(n):
@@ -70,8 +66,7 @@ def lap(n, seconds, do):
     for name, some in WATCHED_SECONDS.items():
         n.run(f"/tests/{name} {some} >/tmp/{name} 2>&1 &")
     n.start(FIO.format(seconds=seconds) + "; wait")
-    n.send(ESCAPE)
-    n.expect(re.escape(STASIS_PROMPT))
+    n.to_prompt()
     for i in range(seconds - 2):
         do(n, i)
     n.send(ESCAPE)

@@ -5,7 +5,7 @@ import re
 import time
 
 from cases import case
-from node import ESCAPE, GUEST_PROMPT, STASIS_PROMPT, Node, check
+from node import ESCAPE, GUEST_PROMPT, Node, check
 
 PATIENCE = 120  # host seconds
 
@@ -25,11 +25,6 @@ def until(n, what, condition):
         check(time.monotonic() < end, f"{what}: the status is still {status}")
 
 
-def to_prompt(n):
-    n.send(ESCAPE)
-    n.expect(re.escape(STASIS_PROMPT))
-
-
 def to_guest(n):
     n.send(ESCAPE)
 
@@ -39,7 +34,7 @@ def in_a_boot(log):
     """Everything that the commands promise, in deterministic time."""
     with Node(icount=True, log=log, append="quiet") as n:
         n.boot()
-        to_prompt(n)
+        n.to_prompt()
         standing(n)
         typed_input(n)
         wrong(n)
@@ -50,7 +45,7 @@ def in_a_boot(log):
         more_than_are_kept(n)
         to_guest(n)
         check(n.run("echo alive") == "alive", "the guest does not go on")
-        to_prompt(n)
+        n.to_prompt()
         check(ask(n, "freeze")["state"] == "frozen", "freeze does not freeze")
         n.send("poweroff\r")
         check(n.wait(PATIENCE) == 0, "poweroff does not switch a frozen node off")
@@ -87,14 +82,14 @@ def typed_input(n):
     to_guest(n)
     n.send("echo typed-$((6 * 7)); cat\r")
     n.send("for cat\r\x04")
-    to_prompt(n)
+    n.to_prompt()
     ask(n, "status")
     check("typed-42" not in n.transcript, "a frozen guest answered")
     ask(n, "thaw")
     to_guest(n)
     n.expect(r"typed-42\r\nfor cat\r\n", PATIENCE)
     n.expect(re.escape(GUEST_PROMPT), PATIENCE)
-    to_prompt(n)
+    n.to_prompt()
 
 
 def wrong(n):
@@ -149,7 +144,7 @@ def cancelled(n):
     ask(n, "freeze --cancel")
     to_guest(n)
     n.run("/tests/bench cpuid; sleep 5")
-    to_prompt(n)
+    n.to_prompt()
     check(ask(n, "freezes")["total"] == total, "a freeze came that was called off")
 
 
@@ -170,7 +165,7 @@ def at_deadlines(n):
         ask(n, f"freeze --in 50ms --for {length}")
         to_guest(n)
         n.run("usleep 200000", timeout=PATIENCE)
-        to_prompt(n)
+        n.to_prompt()
         record = ask(n, "freezes")["freezes"][-1]
         wanted = {"1ms": 10**6, "123.456789ms": 123456789, "2s": 2 * 10**9, "3h": 3 * 3600 * 10**9}[length]
         check(record["frozen_ns"] == wanted + record["thaw_late_ns"], f"--for {length}: {record}")
@@ -186,7 +181,7 @@ def again_and_again(n):
     ask(n, "freeze --in 20ms --for 3ms --every 17ms --count 20")
     to_guest(n)
     n.run("sleep 1", timeout=PATIENCE)
-    to_prompt(n)
+    n.to_prompt()
     freezes = ask(n, "freezes")
     check(freezes["total"] == before + 20, f"{freezes['total'] - before} freezes, not 20")
     deadlines = [f["at_ns"] for f in freezes["freezes"][-20:]]
@@ -199,7 +194,7 @@ def again_and_again(n):
     left = until(n, "freeze --cancel", lambda s: s["state"] == "running")["freezes"]
     to_guest(n)
     n.run("sleep 1", timeout=PATIENCE)
-    to_prompt(n)
+    n.to_prompt()
     check(ask(n, "freezes")["total"] == left, "freezes go on after --cancel")
 
 
@@ -212,7 +207,7 @@ def at_an_exit(n):
     ask(n, "freeze --on CPUID --in 20ms --for 1ms")
     to_guest(n)
     n.run("/tests/bench cpuid; usleep 100000", timeout=PATIENCE)
-    to_prompt(n)
+    n.to_prompt()
     record = ask(n, "freezes")["freezes"][-1]
     check(record["frozen_ns"] == 10**6 + record["thaw_late_ns"], f"freeze --on CPUID --in 20ms: {record}")
 
@@ -222,7 +217,7 @@ def exits_without_delay(n):
         check(ask(n, f"freeze --on {name}")["state"] == "armed", f"freeze --on {name}")
         to_guest(n)
         n.send("/tests/bench cpuid\r")
-        to_prompt(n)
+        n.to_prompt()
         status = until(n, f"freeze --on {name}", lambda s: s["state"] == "frozen")
         check({"rip", "blocked", "event"} <= set(status["cpus"][0]), f"status of a frozen CPU is {status['cpus'][0]}")
         last = ask(n, "trace dump 1")["trace"][-1]
@@ -231,7 +226,7 @@ def exits_without_delay(n):
         to_guest(n)
         n.expect(r"bench cpuid_ticks \d+ \d+", PATIENCE)
         n.expect(re.escape(GUEST_PROMPT), PATIENCE)
-        to_prompt(n)
+        n.to_prompt()
 
 
 KEPT = 256
@@ -242,7 +237,7 @@ def more_than_are_kept(n):
     ask(n, "freeze --in 1ms --for 1ms --every 3ms --count 300")
     to_guest(n)
     n.run("sleep 2", timeout=PATIENCE)
-    to_prompt(n)
+    n.to_prompt()
     freezes = ask(n, "freezes")
     numbers = [f["n"] for f in freezes["freezes"]]
     check(freezes["total"] > 300 and len(numbers) == KEPT, f"{len(numbers)} of {freezes['total']} freezes are shown")

@@ -483,8 +483,14 @@ static void block_signals(void)
 static void keep_each(void)
 {
 	for (size_t i = 0; i < KINDS; i++) {
-		kinds[i].result.each = calloc(KEPT, sizeof(struct timeout));
-		kinds[i].result.room = kinds[i].result.each ? KEPT : 0;
+		struct timeouts *t = &kinds[i].result;
+
+		if (kinds[i].coarse)
+			continue;
+		t->each = calloc(KEPT, sizeof(*t->each));
+		t->room = t->each ? KEPT : 0;
+		if (!t->each)
+			watch_fail("no memory for each time-out");
 	}
 }
 
@@ -495,7 +501,7 @@ static void write_each(const char *path)
 	for (size_t i = 0; f && i < KINDS; i++) {
 		const struct timeouts *t = &kinds[i].result;
 
-		for (uint64_t j = 0; !kinds[i].coarse && j < t->n && j < t->room; j++)
+		for (uint64_t j = 0; j < t->n && j < t->room; j++)
 			fprintf(f, "%llu %lld\n", (unsigned long long)t->each[j].tsc,
 				(long long)t->each[j].late);
 	}

@@ -139,10 +139,13 @@ class Node:
         self.run(f"for i in $(seq 200); do {carrier} && break; usleep 50000; done; {carrier}", timeout=300)
 
     # --- talking to Stasis ---
-    def stasis(self, command, timeout=60):
-        """Switches to the prompt, gives a command, switches back; the command's output."""
+    def to_prompt(self, timeout=None):
         self.child.send(ESCAPE)
         self.expect(re.escape(STASIS_PROMPT), timeout)
+
+    def stasis(self, command, timeout=60):
+        """Switches to the prompt, gives a command, switches back; the command's output."""
+        self.to_prompt(timeout)
         output = self.stasis_command(command, timeout)
         self.child.send(ESCAPE)
         return output

@@ -32,17 +32,18 @@ void steps_print(const char *name, const struct steps *s);
 /* --- time-outs against the clock that they were asked for by --- */
 #define LATE_BUCKETS 512 /* eight to each power of two */
 
+struct timeout {
+	uint64_t tsc; /* when it was noticed */
+	int64_t late;
+};
+
 struct timeouts {
 	uint64_t n;
 	int64_t early, late;
 	uint64_t late_tsc; /* when the latest one was noticed */
 	uint64_t buckets[LATE_BUCKETS];
-	/* Each of them, the first `room`; room 0: not kept. */
-	struct timeout {
-		uint64_t tsc; /* when it was noticed */
-		int64_t late;
-	} * each;
-	uint64_t room;
+	struct timeout *each; /* the first `room` of them */
+	uint64_t room;	      /* 0: they are not kept */
 };
 
 void timeouts_add(struct timeouts *t, int64_t deadline, int64_t now);
