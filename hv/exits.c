@@ -7,11 +7,14 @@
 #include "hv/log.h"
 #include "hv/node.h"
 #include "hv/platform.h"
+#include "hv/stats.h"
 #include "hv/vcpu.h"
 
 #define RFLAGS_TF   (1ull << 8)
 #define CR0_PE	    (1ull << 0)
 #define CR4_OSXSAVE (1ull << 18)
+
+#define TRIPLE_FAULT_EXITS 12
 
 static __attribute__((noinline)) void skip_slowly(struct vcpu *v, unsigned len)
 {
@@ -98,11 +101,20 @@ void exit_invalid_op(struct vcpu *v)
 	vcpu_inject_ud(v);
 }
 
+static void log_exit(const struct vcpu *v, const struct trace_entry *t)
+{
+	log_error("  cpu%u %s rip 0x%llx info 0x%llx", v->index, vcpu_ops->exit_name(t->reason),
+		  (unsigned long long)t->rip, (unsigned long long)t->info);
+}
+
+/* The guest can't tell any more what it died of: its state and its last exits are all there is. */
 void exit_triple_fault(struct vcpu *v)
 {
-	log_warn("cpu%u: triple fault at rip 0x%llx, cr2 0x%llx, cr3 0x%llx, rsp 0x%llx", v->index,
-		 (unsigned long long)v->rip, (unsigned long long)vcpu_ops->get_cr(v, 2),
-		 (unsigned long long)vcpu_ops->get_cr(v, 3), (unsigned long long)v->gpr[RSP]);
+	log_error("cpu%u: triple fault at rip 0x%llx, cr2 0x%llx, cr3 0x%llx, rsp 0x%llx", v->index,
+		  (unsigned long long)v->rip, (unsigned long long)vcpu_ops->get_cr(v, 2),
+		  (unsigned long long)vcpu_ops->get_cr(v, 3), (unsigned long long)v->gpr[RSP]);
+	vcpu_ops->dump(v);
+	trace_dump(v, TRIPLE_FAULT_EXITS, log_exit);
 	v->activity = VCPU_SHUTDOWN;
 	node_guest_reset("triple fault");
 }

@@ -21,23 +21,22 @@ enum {
 	LSR = 5,
 	MSR = 6
 };
-#define IER_ERBFI     0x01
-#define IER_ETBEI     0x02
-#define FCR_ENABLE    0x01
-#define FCR_TRIGGER_8 0x80
-#define IIR_NONE      0x01
-#define IIR_FIFO      0xc0 /* both: a FIFO that works */
-#define LCR_8N1	      0x03
-#define LCR_DLAB      0x80
-#define MCR_ON	      0x09 /* DTR, OUT2 (gates the interrupt line) */
-#define MCR_RTS	      0x02
-#define LSR_DR	      0x01
-#define LSR_OE	      0x02
-#define LSR_BI	      0x10
-#define LSR_THRE      0x20
-#define LSR_TEMT      0x40
-#define FIFO_SIZE     16
-#define BAUD_MAX      115200
+#define IER_ERBFI  0x01
+#define IER_ETBEI  0x02
+#define FCR_ENABLE 0x01
+#define IIR_NONE   0x01
+#define IIR_FIFO   0xc0 /* both: a FIFO that works */
+#define LCR_8N1	   0x03
+#define LCR_DLAB   0x80
+#define MCR_ON	   0x09 /* DTR, OUT2 (gates the interrupt line) */
+#define MCR_RTS	   0x02
+#define LSR_DR	   0x01
+#define LSR_OE	   0x02
+#define LSR_BI	   0x10
+#define LSR_THRE   0x20
+#define LSR_TEMT   0x40
+#define FIFO_SIZE  16
+#define BAUD_MAX   115200
 
 #define RING	  262144u /* a power of two; more than all but the longest commands print */
 #define LOW_MARK  64u	  /* bytes: refill the ring now */
@@ -110,7 +109,10 @@ void uart_init(uint16_t port, uint32_t baud)
 		set(DLM, (uint8_t)(divisor >> 8));
 	}
 	set(LCR, LCR_8N1);
-	set(FCR, FCR_ENABLE | FCR_TRIGGER_8);
+	/* an interrupt for each byte: all of the FIFO is there for a CPU that comes late (and
+	 * Bochs's character time-out delivers a NUL that nobody sent after the FIFO has been read)
+	 */
+	set(FCR, FCR_ENABLE);
 	set_rts();
 	if ((reg(IIR) & IIR_FIFO) == IIR_FIFO)
 		fifo_size = FIFO_SIZE;

@@ -64,20 +64,19 @@ def loops(n, kind, emu, cpus):
     return runs
 
 
-@bench(*MACHINES)
+@bench(*((*m, kind) for m in MACHINES for kind in ITERATIONS))
 def loops_frozen(m):
     """Sleep loop and CPU loop."""
-    emu, cpus = m
+    emu, cpus, kind = m
     heading(f"{emu}, {cpus} vCPU{'s' * (cpus > 1)}")
     with Node(kernel=KERNEL, append="quiet", **machine(emu, cpus)) as n:
         n.boot()
-        sleep = loops(n, "sleep", emu, cpus)
-        cpu = loops(n, "cpu", emu, cpus)
+        runs = loops(n, kind, emu, cpus)
         n.power_off(600)
-    misses = []
-    for length in (SHORT, LONG[emu]):
-        misses += evalloops.sleep_misses(sleep[length], emu) + evalloops.cpu_misses(cpu[length], emu)
-    misses += evalloops.growth_misses(sleep[SHORT], sleep[LONG[emu]], emu)
+    of_run = {"sleep": evalloops.sleep_misses, "cpu": evalloops.cpu_misses}[kind]
+    misses = of_run(runs[SHORT], emu) + of_run(runs[LONG[emu]], emu)
+    if kind == "sleep":
+        misses += evalloops.growth_misses(runs[SHORT], runs[LONG[emu]], emu)
     return [f"{emu}, {cpus} vCPU: {miss}" for miss in misses]
 
 

@@ -367,6 +367,7 @@ static void wait_itimer(struct kind *k, int64_t t)
 	sigset_t set = one_signal(SIGALRM);
 
 	(void)k;
+	watch_take(SIGALRM);
 	setitimer(ITIMER_REAL, &it, NULL);
 	while (sigwaitinfo(&set, NULL) < 0)
 		;

@@ -79,11 +79,11 @@ class Node:
         self.before = plain(self.child.before)
         return which
 
-    def _end(self):
+    def _end(self, size=2000):
         """The end of what was printed, after the latest that Stasis said before that."""
         text = plain(self.child.before or "")
-        said = [line for line in text[:-2000].splitlines() if line.startswith("stasis: [")]
-        return "\n".join(said[-12:] + [text[-2000:]])
+        said = [line for line in text[:-size].splitlines() if line.startswith("stasis: [")]
+        return "\n".join(said[-12:] + [text[-size:]])
 
     def boot(self, timeout=None):
         """To the guest's shell; returns everything on the console so far."""
@@ -114,7 +114,8 @@ class Node:
 
     def finish(self, timeout=None, status=0):
         """Waits for the end of a command; its output. Fails if its exit status is another (None: any)."""
-        self.expect(rf"done-{self._sequence}=(\d+)\r?\n", timeout)
+        if self.expect([rf"done-{self._sequence}=(\d+)\r?\n", "reset: triple fault"], timeout) == 1:
+            raise Failure(f"the guest died in {self._command!r}:\n{self._end(6000)}")
         output, got = self.before, int(self.child.match.group(1))
         self.expect(re.escape(GUEST_PROMPT), timeout)
         if status is not None and got != status:

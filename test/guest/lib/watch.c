@@ -11,6 +11,7 @@
 const char *watch_program;
 atomic_bool watch_over;
 static _Atomic(const char *) failure;
+static pthread_t takers[NSIG];
 
 void steps_pause(struct steps *s)
 {
@@ -191,17 +192,31 @@ static void end_signals(sigset_t *set)
 	sigaddset(set, SIGTERM);
 }
 
+static void pass_on(int signal)
+{
+	pthread_kill(takers[signal], signal);
+}
+
+void watch_take(int signal)
+{
+	struct sigaction a = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+
+	takers[signal] = pthread_self();
+	/* not ignored, as a shell does with SIGINT of its background jobs, either: an ignored
+	 * signal is never pending */
+	sigaction(signal, &a, NULL);
+}
+
 void watch_begin(const char *program)
 {
 	sigset_t set;
 
 	watch_program = program;
 	setlinebuf(stdout);
-	/* A shell starts its background jobs with SIGINT ignored, and an ignored signal is never
-	 * pending. */
-	signal(SIGINT, SIG_DFL);
 	end_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	watch_take(SIGINT);
+	watch_take(SIGTERM);
 }
 
 void watch_wait(long seconds)

@@ -86,6 +86,10 @@ void watch_begin(const char *program);
 void watch_wait(long seconds);
 /* Prints `PROGRAM ok` or `PROGRAM FAIL what`; the program's exit status. */
 int watch_verdict(void);
+/* The calling thread waits for this signal of the process, which all block (sigtimedwait). The C
+ * library's own threads for timers (SIGEV_THREAD) don't: where one of them gets it, it goes on to
+ * the taker instead of ending the program. */
+void watch_take(int signal);
 /* Something is wrong that is not measured; keeps the first. */
 void watch_fail(const char *what);
 
