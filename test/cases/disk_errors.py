@@ -8,7 +8,7 @@ import tempfile
 
 import gptdisk
 from cases import case
-from disk import ask, over_nbd, sectors, sum_of, write
+from disk import ask, over_nbd, sectors, write
 from images import golden
 from nbdserver import NbdServer
 from node import ESCAPE, STASIS_PROMPT, Node, check

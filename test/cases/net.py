@@ -6,7 +6,7 @@ import struct
 
 from cases import case
 from node import Node, check
-from peer import BROADCAST, ICMP, IPV4, NODE_IP, PEER_IP, PEER_MAC, UDP, ARP, Peer, ethernet, ip, udp
+from peer import BROADCAST, IPV4, NODE_IP, PEER_IP, PEER_MAC, UDP, ARP, Peer, ethernet, ip, udp
 
 SYSLOG = "syslog=10.9.0.1"
 
