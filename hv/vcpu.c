@@ -297,6 +297,10 @@ void vcpu_loop(struct vcpu *v)
 			stats_rested(v);
 			continue;
 		}
+		/* timers and slices ask this CPU for things, too (an NMI by the PIT's wire), and
+		 * nobody kicks it */
+		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE))
+			continue;
 		stats_enter(v, now);
 		vcpu_ops->run(v, deadline);
 	}

@@ -64,6 +64,7 @@ CPU_STATES = [
     Scenario("halt-held-back us=2000", HALTED, after="1ms"),
     Scenario("halt-nmi us=2000", HALTED, after="1ms"),
     Scenario("halt-at-once", RUNS),
+    Scenario("mov-ss nmi=1 ns=2000000"),
     Scenario("nmi", IN_NMI),
     Scenario("nmi-latched", IN_NMI),
     Scenario("nmi-latched", IN_NMI, on={"qemu": "IRET"}),
@@ -225,12 +226,26 @@ class Session:
             return status["cpus"][0]["blocked"] and base["start"] < status["cpus"][0]["rip"] < base["end"]
 
         status, said, after = self.in_sled(far, hit, lambda _rip, _base: 1, roundtrip)
-        due = k.ns(status["virtual_ticks"] - said["armed"])
-        for i in range(TRIES):
-            line = f"mov-ss nmi={nmi} ns={due + i * MOV_SS_STEP_NS}"
-            status, said = k.frozen(line, f"--on CPUID --in {k.ns(after)}ns", roundtrip)
-            if hit(status, self.base_of(far)) and said["from"] == status["cpus"][0]["rip"] + NOP_LENGTH:
+        rip, base = status["cpus"][0]["rip"], self.base_of(far)
+        due, step = k.ns(status["virtual_ticks"] - said["armed"]), MOV_SS_STEP_NS
+        too_early = too_late = None
+        for _ in range(TRIES):
+            status, said = k.frozen(f"mov-ss nmi={nmi} ns={due}", f"--on CPUID --in {k.ns(after)}ns", roundtrip)
+            if base["start"] < status["cpus"][0]["rip"] < base["end"]:
+                rip = status["cpus"][0]["rip"]
+            taken = said["from"]
+            if hit(status, base) and taken == rip + NOP_LENGTH:
                 return
+            if base["start"] <= taken <= base["end"]:  # each instruction there takes a tick
+                due -= k.ns(taken - rip - NOP_LENGTH)
+            elif said["soon"]:
+                too_early = due
+                due = (due + too_late) // 2 if too_late else due + step
+                step *= 2
+            else:
+                too_late = due
+                due = (due + too_early) // 2 if too_early else max(due - step, due // 2)
+                step *= 2
         raise Failure(f"{far}: what came while frozen was never taken right after the shadow")
 
     def sipi(self, roundtrip):

@@ -54,6 +54,7 @@ static void mov_ss(void)
 	}
 	seq_mov_ss();
 	asm volatile("cli");
+	say("soon", taken(vector)); /* not after all of it */
 	say("start", (uint64_t)mov_ss_start);
 	say("end", (uint64_t)mov_ss_end);
 	/* in this order: it may expire in between */

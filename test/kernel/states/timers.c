@@ -22,13 +22,13 @@ static void sleep_until_taken(uint8_t vector, unsigned n)
 }
 
 /* Interrupts of a periodic source lie on a grid, which the first `before` show: each may be late by
- * what the node did meanwhile, the earliest counts. Of those that follow, up to `periods`, none is
- * early, and `late` says how late the latest is. */
+ * what the node did meanwhile (in real time by what the host did), the earliest counts. Of those
+ * that follow, up to `periods`, none is early, and `late` says how late the latest is. */
 static void check_grid(uint8_t vector, uint64_t period_ns, unsigned before, unsigned periods)
 {
 	const struct irq_log *l = my_log();
 	uint64_t period = period_ns * (tsc_hz / 1000) / 1000000;
-	uint64_t start = l->first[0].tsc, latest = 0, slack = ticks(20);
+	uint64_t start = l->first[0].tsc, latest = 0, slack = jitter ? period : ticks(20);
 
 	for (unsigned i = 1; i < before; i++)
 		if (l->first[i].tsc - i * period < start)
