@@ -13,12 +13,33 @@
 #define RFLAGS_TF   (1ull << 8)
 #define CR0_PE	    (1ull << 0)
 #define CR4_OSXSAVE (1ull << 18)
+#define CODE_64	    (1u << 13) /* CS.L */
 
 #define TRIPLE_FAULT_EXITS 12
 
+/* Outside of 64-bit code EIP ends at 4 GiB, and no entry takes more (SDM vol. 3, "Checks on Guest
+ * RIP, RFLAGS, and SSP"). */
+static __attribute__((noinline)) void wrap_eip(struct vcpu *v)
+{
+	struct vcpu_segment cs;
+
+	vcpu_ops->get_segment(v, SEG_CS, &cs);
+	if (!(cs.attr & CODE_64))
+		v->rip = (uint32_t)v->rip;
+}
+
+static void advance(struct vcpu *v, unsigned len)
+{
+	uint64_t from = v->rip;
+
+	v->rip += len;
+	if (__builtin_expect((from ^ v->rip) >> 32 != 0, 0))
+		wrap_eip(v);
+}
+
 static __attribute__((noinline)) void skip_slowly(struct vcpu *v, unsigned len)
 {
-	v->rip += len ? len : vcpu_insn_length(v);
+	advance(v, len ? len : vcpu_insn_length(v));
 	vcpu_ops->clear_shadow(v);
 	if (v->rflags & RFLAGS_TF)
 		vcpu_ops->step_trap(v);
@@ -30,7 +51,7 @@ void vcpu_skip(struct vcpu *v, unsigned len)
 		skip_slowly(v, len);
 		return;
 	}
-	v->rip += len;
+	advance(v, len);
 	vcpu_ops->clear_shadow(v);
 }
 
@@ -125,6 +146,7 @@ void exit_machine_check(struct vcpu *v)
 
 	(void)v;
 	rdmsr_safe(0x17a, &status); /* IA32_MCG_STATUS */
+	panic_shows_banks();
 	panic("machine check in the guest, IA32_MCG_STATUS 0x%llx: the hardware is broken; see the "
 	      "banks above",
 	      (unsigned long long)status);

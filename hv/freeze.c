@@ -6,6 +6,7 @@
 #include "hv/disk.h"
 #include "hv/experiment.h"
 #include "hv/log.h"
+#include "hv/node.h"
 #include "hv/pass.h"
 #include "hv/stats.h"
 #include "hv/unit.h"
@@ -208,11 +209,13 @@ static void leave_out_missed(void)
 /* --- the way down --- */
 
 /* Another CPU than the boot CPU: wait for the thaw, or for the freeze to be given up. */
-static bool wait_for_thaw(void)
+static bool wait_for_thaw(struct vcpu *v)
 {
 	while (freeze_state() != NODE_THAWING) {
 		if (!is_due())
 			return false;
+		if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & VCPU_REQ_STOP)
+			node_cpu_stop();
 		halt_once(); /* the boot CPU kicks */
 	}
 	return true;
@@ -237,7 +240,7 @@ static void park_other(struct vcpu *v)
 	raise_to(&last_seen, node_host_ticks());
 	vcpu_capture(v);
 	__atomic_fetch_add(&parked, 1, __ATOMIC_RELEASE);
-	if (!wait_for_thaw()) {
+	if (!wait_for_thaw(v)) {
 		__atomic_fetch_sub(&parked, 1, __ATOMIC_RELEASE);
 		return;
 	}

@@ -152,10 +152,16 @@ bool vcpu_serve_boot_cpu(struct vcpu *v)
 
 static void serve_requests(struct vcpu *v)
 {
-	uint32_t req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL);
+	uint32_t req = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE);
 
 	v->stats->served |= req;
-	serve_boot_cpu(req);
+	if (req & BOOT_CPU_REQUESTS) { /* a command may freeze the node: the rest is its state */
+		vcpu_serve_boot_cpu(v);
+		return;
+	}
+	req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL);
+	if (req & BOOT_CPU_REQUESTS) /* come since: once more */
+		__atomic_fetch_or(&v->requests, req & BOOT_CPU_REQUESTS, __ATOMIC_RELEASE);
 	if (req & VCPU_REQ_STOP)
 		node_cpu_stop();
 	if (req & VCPU_REQ_INIT)

@@ -258,6 +258,8 @@ int checkpoint(struct store *s)
 	replay = s->open.mem[0]->start;
 	segments_mark(s);
 	err = describe(s, &b);
+	if (!err) /* the records before `replay` are never read again, but what they hold is */
+		err = log_flush(s);
 	if (!err)
 		err = write_manifest(s, &b, replay);
 	free(b.data);

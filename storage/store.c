@@ -271,7 +271,8 @@ void store_background(void *arg)
 		fiber_lock(&s->background);
 		err = s->closing ? 1 : work(s);
 		fiber_unlock(&s->background);
-		if (err < 0 && err != -ECANCELED && err != -ENOSPC)
+		/* what the log met can be tried again, and counts as it does there */
+		if (err < 0 && err != -ECANCELED && err != -ENOSPC && !s->failed)
 			store_fail(s, err, false);
 		s->work_done = err == 0;
 		fiber_queue_wake(&s->space_wait);

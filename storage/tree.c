@@ -143,6 +143,7 @@ static int open_at(struct store *s, const struct point *p)
 	struct memtable *m;
 	struct view old = s->open;
 	uint32_t delta = s->open_delta;
+	int err;
 
 	m = memtable_new(s, log_position(s));
 	if (!m)
@@ -159,7 +160,10 @@ static int open_at(struct store *s, const struct point *p)
 	s->log.tail_sectors = 0;
 	drop_segments(s, delta);
 	view_put(s, &old);
-	return checkpoint(s);
+	err = checkpoint(s);
+	if (err) /* the device is at another point */
+		store_fail(s, err, false);
+	return err;
 }
 
 static int rollback(struct store *s, const char *name)

@@ -26,7 +26,7 @@ static void set_event(struct vcpu *v, const struct vcpu_event *e)
 	unsigned type = e->type >= EVENT_PRIV_EXC ? EVENT_EXCEPTION : e->type;
 	uint64_t info = e->vector | type << EVENT_TYPE_SHIFT | EVENT_VALID;
 
-	if (e->has_error)
+	if (e->has_error && (svm_of(v)->vmcb->cr0 & CR0_PE)) /* real mode pushes no error code */
 		info |= EVENT_ERROR_VALID | (uint64_t)e->error << EVENT_ERROR_SHIFT;
 	svm_of(v)->vmcb->eventinj = info;
 	v->event = *e;

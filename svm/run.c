@@ -57,6 +57,8 @@ void svm_run(struct vcpu *v, uint64_t deadline)
 	if (deadline != this_cpu()->timer_deadline)
 		lapic_timer_arm(deadline);
 	svm_prepare_events(v);
+	if (__builtin_expect(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) != 0, 0))
+		lapic_send_self(VECTOR_KICK); /* an interrupt was an NMI */
 	enter(v, s);
 	reason = (uint32_t)b->exitcode;
 	if (reason == UINT32_MAX)

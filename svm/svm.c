@@ -126,6 +126,7 @@ static int svm_cpu_enable(void)
 		sc->host_pa = virt_to_phys(host).v;
 		cpu->vendor = sc;
 	}
+	svm_apply_errata();
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, sc->hsave_pa);
 	/* GS base, TR and the rest that VMLOAD loads do not change any more on this CPU */

@@ -132,6 +132,20 @@ static int check_ept(void)
 	return 0;
 }
 
+/* "VMX-Preemption Timer Does Not Count Down at the Rate Specified", say these processors'
+ * specification updates. */
+static bool timer_broken(void)
+{
+	static const uint32_t signatures[] = {0x106a0, 0x106a1, 0x106a4, 0x106a5, 0x106e5,
+					      0x20652, 0x20655, 0x206e6, 0x306a8};
+	uint32_t signature = cpuid(1, 0).eax;
+
+	for (unsigned i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
+		if (signature == signatures[i])
+			return true;
+	return false;
+}
+
 static void report(void)
 {
 	log_info("VT-x: VMCS revision 0x%x, EPT%s%s, %s timer, interrupts by %s%s%s%s",
@@ -166,7 +180,9 @@ int vmx_caps_read(void)
 	vmx_caps.cr4_fixed0 = rdmsr(MSR_IA32_VMX_CR4_FIXED0);
 	vmx_caps.cr4_fixed1 = rdmsr(MSR_IA32_VMX_CR4_FIXED1);
 	vmx_caps.phys_bits = cpuid(0x80000008, 0).eax & 0xff;
-	vmx_caps.timer = vmx_caps.pin & PIN_PREEMPTION_TIMER;
+	vmx_caps.timer = (vmx_caps.pin & PIN_PREEMPTION_TIMER) && !timer_broken();
+	if (!vmx_caps.timer)
+		vmx_caps.pin &= ~(uint32_t)PIN_PREEMPTION_TIMER;
 	vmx_caps.timer_shift = misc & 0x1f;
 	vmx_caps.timer_round = (1ull << vmx_caps.timer_shift) - 2;
 	vmx_caps.vpid = vmx_caps.secondary & CPU2_ENABLE_VPID;

@@ -87,6 +87,8 @@ static void exit_debug(struct vcpu *v, uint32_t info, uint64_t qualification)
 		vmx_inject(v, &e);
 		return;
 	}
+	/* as if it had been delivered (SDM vol. 3, "Single-Stepping on Branches") */
+	vmwrite(GUEST_IA32_DEBUGCTL, vmread(GUEST_IA32_DEBUGCTL) & ~DEBUGCTL_BTF);
 	write_dr6((read_dr6() & ~DR6_TRAP) | (qualification & (DR6_TRAP | DR6_BD | DR6_BS)));
 	vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~DR7_GD);
 	vcpu_inject(v, VECTOR_DB, false, 0);
@@ -463,8 +465,11 @@ void vmx_run(struct vcpu *v, uint64_t deadline)
 	uint32_t reason;
 
 	do {
-		if (unlikely(needs_attention(v, x)))
+		if (unlikely(needs_attention(v, x))) {
 			vmx_prepare_events(v);
+			if (unlikely(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE)))
+				lapic_send_self(VECTOR_KICK); /* an interrupt was an NMI */
+		}
 		reason = enter_and_handle(v, x, deadline);
 	} while (likely(v->stats->begin < x->look_at) && goes_on(v, reason));
 	if (vmx_caps.bochs)

@@ -226,6 +226,7 @@ int fpu_load(const void *area, uint64_t guest_xcr0);
 __attribute__((noreturn)) void machine_reset(void);
 __attribute__((noreturn)) void machine_poweroff(void);
 const char *symbol_name(uint64_t addr, uint64_t *offset); /* "?" if unknown */
+void panic_shows_banks(void);	 /* this CPU's next panic is about a machine check */
 extern void (*panic_hook)(void); /* set by hv/: prints the last exits, with panic_printf() */
 /* To the UART, polled, no lock; for panic_hook and what it calls. While panic_active, log_at() must
  * come here, too. */

@@ -185,9 +185,16 @@ static void show_trace(void)
 	stack_trace(frame.rip, frame.rbp);
 }
 
+static bool with_banks;
+
+void panic_shows_banks(void)
+{
+	with_banks = true;
+}
+
 static void show_machine_check(void)
 {
-	if (frame.vector == VEC_MC)
+	if (frame.vector == VEC_MC || with_banks)
 		mce_report();
 }
 

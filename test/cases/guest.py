@@ -46,6 +46,15 @@ def load(log, emu, cpus, seconds):
         n.power_off(timeout=300)
 
 
+@case(emu=["bochs", "qemu"])
+def eip_ends_at_4_gib(log, emu):
+    """An unprivileged 32-bit instruction at the very end of its address space does not take the node down."""
+    with Node(emu=emu, log=log, append="quiet") as n:
+        n.boot()
+        check(n.run("/tests/wrap32", timeout=300) == "wrap32 ok", "EIP does not wrap")
+        n.power_off(timeout=300)
+
+
 @case(machine=LOADED)
 def extended_registers(log, machine):
     """x87, SSE and AVX keep their contents through 100,000 exits, and 100 round trips in the middle."""

@@ -12,6 +12,8 @@ SLED_ENTRY = 8  # bytes between the CPUID and the sled, at most
 NOP_LENGTH = 1
 MOV_SS_STEP_NS = 500
 NEAR_US = 2
+# A periodic timer's moments are known by when its interrupts were taken: so much later, at most.
+TAKEN_US = 30
 # Later than in an unfrozen run, at most, in deterministic time.
 LATE_US = {"bochs": 50, "qemu": 5}
 
@@ -165,7 +167,7 @@ class Session:
     def about_to_fire(self, line, roundtrip):
         """Freezes just before the timer of this scenario is due, and just after it: both must happen."""
         k = self.kernel
-        near = k.ticks(NEAR_US)
+        near = k.ticks(NEAR_US + ("periodic" in line) * TAKEN_US)
         base = self.base_of(line)
         ahead = base["due"] - base["here"]  # ticks from the CPUID on; the first freeze shows how many more
         seen, too_early, too_late = set(), None, None

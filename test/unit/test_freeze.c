@@ -12,6 +12,7 @@
 #include "hv/experiment.h"
 #include "hv/freeze.h"
 #include "hv/log.h"
+#include "hv/node.h"
 #include "hv/pass.h"
 #include "hv/unit.h"
 #include "hv/vcpu.h"
@@ -102,6 +103,11 @@ void vcpu_update_tsc(struct vcpu *v)
 {
 	CHECK(node_clock.running);
 	updates[v->index]++;
+}
+
+void node_cpu_stop(void)
+{
+	pthread_exit(NULL);
 }
 
 bool vcpu_serve_boot_cpu(struct vcpu *v)

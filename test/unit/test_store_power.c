@@ -265,6 +265,29 @@ static void life(void *arg)
 	done = true;
 }
 
+static uint64_t shift; /* sectors by which the log goes on */
+
+/* What was flushed is overwritten, by enough pieces for the index to be written meanwhile, and not
+ * flushed again. */
+static void overwrite(void *arg)
+{
+	(void)arg;
+	if (open_store() == 0) {
+		for (uint64_t i = 0; i < SECTORS && !bad; i++)
+			bad = write_some(i, 1) != 0;
+		if (shift)
+			bad |= write_some(0, shift) != 0;
+		bad |= flush() != 0;
+		for (uint64_t i = 0; i < SECTORS && !bad; i += 2)
+			bad = write_some(i, 1) != 0;
+		for (unsigned i = 0; i < 2000; i++) /* the background comes to its end */
+			fiber_yield();
+		rig_dev.cut_after = 0;
+		(void)flush(); /* nothing may be left to write */
+	}
+	done = true;
+}
+
 static void look(void *arg)
 {
 	(void)arg;
@@ -341,6 +364,21 @@ static void power_cuts(void)
 	}
 }
 
+static void overwritten_without_a_flush(void)
+{
+	for (shift = 0; shift < LARGEST && !bad; shift++) {
+		new_store(1 + shift);
+		rig_dev.cut_after = UINT64_MAX;
+		run(overwrite);
+		ram_power_on(&rig_dev);
+		if (!bad)
+			run(look);
+		ram_free(&rig_dev);
+		ram_free(&rig_golden);
+	}
+	CHECK(!bad);
+}
+
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -353,6 +391,7 @@ int main(int argc, char **argv)
 		cuts = strtoull(argv[1], NULL, 10);
 	if (argc > 2)
 		first_seed = strtoull(argv[2], NULL, 10);
+	RUN(overwritten_without_a_flush);
 	RUN(power_cuts);
 	return check_result();
 }
