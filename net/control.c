@@ -20,7 +20,7 @@
 #define SILENCE_MS	90000u
 #define ARRIVAL_MS	250u /* between new connections, in the mean */
 #define ARRIVAL_BURST	8u
-#define BACKLOG		4      /* whose three-way handshake is not complete */
+#define BACKLOG		16     /* whose three-way handshake is not complete */
 #define OUT_SIZE	8192u  /* a power of two */
 #define OUT_RESERVE	2048u  /* of it for small records */
 #define IN_FLIGHT	8192u  /* bytes that lwIP keeps for a connection, at most */
@@ -46,6 +46,7 @@ struct control_conn {
 	uint16_t port, in_at;
 	bool ready; /* there may be something to do */
 	bool opened, ended;
+	bool at_once;			      /* the other end is not told, and not waited for */
 	uint8_t payload[CTL_TO_NODE_MAX + 1]; /* of the record that comes; a NUL behind it */
 	uint8_t out[OUT_SIZE];		      /* plain text on its way */
 };
@@ -127,7 +128,7 @@ static void release(struct control_conn *c)
 		(void)pbuf_free(c->in);
 	if (c->pcb) {
 		forget(c->pcb);
-		if (altcp_close(c->pcb) != ERR_OK)
+		if (c->at_once || altcp_close(c->pcb) != ERR_OK)
 			altcp_abort(c->pcb);
 	}
 	memset(c, 0, sizeof(*c));
@@ -248,6 +249,7 @@ static void make_room(void)
 	if (n < HANDSHAKES || now_ms() - oldest->since < HANDSHAKE_LEAST)
 		return;
 	complain(oldest, "its handshake takes long, and others wait");
+	oldest->at_once = true; /* lwIP would wait half an hour for a FIN's answer */
 	release(oldest);
 }
 

@@ -413,7 +413,7 @@ static bool claim(void *dev)
 		reg_write(e, E1000_ICR, cause);
 	if (cause & INT_LSC)
 		look_at_link(e);
-	e->net.irq_tsc = now;
+	e->net.irq_tsc = filled(e) ? now : 0; /* a slice may have fetched what it was raised for */
 	e->net.counts.interrupts++;
 	e->net.wake(&e->net);
 	return true;

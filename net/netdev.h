@@ -57,7 +57,7 @@ struct netdev {
 	bool failed; /* its registers read all-ones, or it can't be reset */
 	uint32_t mbps;
 	const char *wired; /* how it interrupts: "msi", "msi-x", "intx", "polled" */
-	uint64_t irq_tsc;  /* at the latest interrupt; 0: it has been used up */
+	uint64_t irq_tsc;  /* at the latest interrupt that found a frame; 0: used up */
 	struct netdev_counts counts;
 	/* The owner's. The frame is the callee's until it returns. `tsc`: it was in memory then;
 	 * the interrupt's time for the first frame after one. */

@@ -388,7 +388,8 @@ static bool claim(void *dev)
 	if (!v->by_message && !(*v->isr & (ISR_QUEUE | ISR_CONFIG)))
 		return false;
 	v->queue[RX].ring->avail.flags = AVAIL_NO_INTERRUPT;
-	v->net.irq_tsc = now;
+	/* a slice may have fetched what it was raised for */
+	v->net.irq_tsc = used_idx(&v->queue[RX]) != v->queue[RX].used ? now : 0;
 	v->net.counts.interrupts++;
 	v->net.wake(&v->net);
 	return true;

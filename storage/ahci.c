@@ -197,8 +197,9 @@ static int reset(struct drive *d)
 	struct ahci_port *p = (struct ahci_port *)d;
 	int err = port_stop(p);
 
-	/* an engine that does not stop needs COMRESET, and so does a disk that is busy for good */
-	if (err == -ETIMEDOUT || port_read(p, PxTFD) & (ATA_BSY | ATA_DRQ)) {
+	/* an engine that does not stop needs COMRESET, and so does a disk that is busy for good, or
+	 * still has queued commands (after an error it refuses all others until then) */
+	if (err == -ETIMEDOUT || p->ncq || port_read(p, PxTFD) & (ATA_BSY | ATA_DRQ)) {
 		err = port_comreset(p);
 		if (!err)
 			err = port_stop(p);
