@@ -13,7 +13,7 @@ NOP_LENGTH = 1
 MOV_SS_STEP_NS = 500
 NEAR_US = 2
 # A periodic timer's moments are known by when its interrupts were taken: so much later, at most.
-TAKEN_US = 30
+TAKEN_US = 50
 # Later than in an unfrozen run, at most, in deterministic time.
 LATE_US = {"bochs": 50, "qemu": 5}
 
@@ -167,11 +167,11 @@ class Session:
     def about_to_fire(self, line, roundtrip):
         """Freezes just before the timer of this scenario is due, and just after it: both must happen."""
         k = self.kernel
-        near = k.ticks(NEAR_US + ("periodic" in line) * TAKEN_US)
+        near = k.ticks(NEAR_US + ("periodic" in line or line == "rtc") * TAKEN_US)
         base = self.base_of(line)
         ahead = base["due"] - base["here"]  # ticks from the CPUID on; the first freeze shows how many more
         seen, too_early, too_late = set(), None, None
-        for _ in range(TRIES):
+        for tries in range(TRIES):
             status, said = k.frozen(line, f"--on CPUID --in {k.ns(ahead)}ns", roundtrip)
             left = said["due"] - status["virtual_ticks"]
             if abs(left) <= near:
@@ -183,7 +183,8 @@ class Session:
                 too_early = ahead
             else:
                 too_late = ahead
-            if too_early and too_late and "before" not in seen:  # how far it comes depends on what else happens there
+            # how far it comes depends on what else happens there
+            if too_early and too_late and "before" not in seen and tries % 2:
                 ahead = (too_early + too_late) // 2
             else:
                 ahead += left + near // 2 if "before" in seen else left - near // 2
