@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Watches time-outs of every kind that the kernel offers, all at once:
- *   timeouts [SECONDS [FILE]]        default: until SIGINT or SIGTERM
+ *   timeouts [SECONDS [FILE [MS]]]   default: until SIGINT or SIGTERM
  * Each kind has a thread that asks for one random time-out after another and compares when it
  * came with the clock that it was asked for by. One line per kind,
  * and one, "precise", for all together that neither count in ticks nor wait for another thread:
  *   timeouts NAME n=TIMEOUTS early_ns=LARGEST late_ns=LARGEST late_tsc=WHEN p50_ns=LATE p99_ns=LATE
+ * MS: so early may be what counts in jiffies; the CPU that keeps these is not always run.
  * FILE: gets a line for each of those that count as precise, of a kind in order: "TSC LATE_NS".
  */
 #define _GNU_SOURCE
@@ -526,6 +527,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < KINDS; i++)
 		pthread_join(kinds[i].thread, NULL);
 	for (size_t i = 0; i < KINDS; i++) {
+		if (kinds[i].coarse && argc > 3 &&
+		    kinds[i].result.early <= atol(argv[3]) * NS_PER_MS)
+			kinds[i].result.early = 0;
 		timeouts_print(kinds[i].name, &kinds[i].result);
 		if (!kinds[i].coarse)
 			timeouts_merge(&precise, &kinds[i].result);
