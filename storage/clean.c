@@ -10,6 +10,7 @@
 #define VICTIMS		  16u /* segments copied before their index is merged */
 #define WORTH(live, size) ((live) < (size) / 8 * 7)
 #define TRIES		  8u
+#define PIECE_SECTORS	  2048u /* of a segment in memory, if no record is larger */
 
 /* The still visible parts of an extent of the log, copied. `data`: what lies at e->addr. */
 static int copy_live(struct store *s, const struct extent *e, const char *data)
@@ -77,14 +78,41 @@ static int copy_record(struct store *s, const struct record *r, uint64_t addr, c
 	return err;
 }
 
-/* Its data, too: what is damaged must not get a fresh checksum. */
-static bool record_whole(const struct store *s, const struct record *r, uint32_t at,
-			 uint64_t sequence)
+/* A piece of a segment in memory. */
+struct piece {
+	char *buf;
+	uint32_t at, n, room; /* sectors, `at` of the segment's start */
+};
+
+/* The segment's sectors from `at` on, `n` of them at least; NULL: *err. */
+static const char *see(struct store *s, uint32_t segment, struct piece *p, uint32_t at, uint32_t n,
+		       int *err)
+{
+	if (p->buf && at >= p->at && at + n <= p->at + p->n)
+		return p->buf + (size_t)(at - p->at) * SECTOR_SIZE;
+	if (!p->buf || n > p->room) {
+		free(p->buf);
+		p->room = n < PIECE_SECTORS ? PIECE_SECTORS : n;
+		p->buf = malloc((size_t)p->room * SECTOR_SIZE);
+		if (!p->buf) {
+			*err = -ENOMEM;
+			return NULL;
+		}
+	}
+	p->at = at;
+	p->n = s->super.segment_sectors - at < p->room ? s->super.segment_sectors - at : p->room;
+	*err = dev_read(s->dev, segment_sector(s, segment) + at, p->buf,
+			(size_t)p->n * SECTOR_SIZE);
+	if (*err)
+		p->n = 0;
+	return *err ? NULL : p->buf;
+}
+
+/* Its data behind it, too: what is damaged must not get a fresh checksum. */
+static bool data_whole(const struct record *r)
 {
 	uint64_t sectors = 0;
 
-	if (!record_valid(s, r, sequence) || r->payload_sectors > s->super.segment_sectors - at - 1)
-		return false;
 	if (r->type != RECORD_WRITES)
 		return true;
 	for (unsigned i = 0; i < r->n && i < RECORD_EXTENTS_MAX; i++)
@@ -93,33 +121,46 @@ static bool record_whole(const struct store *s, const struct record *r, uint32_t
 	       crc32c(0, r + 1, (size_t)r->payload_sectors * SECTOR_SIZE) == r->payload_crc;
 }
 
+/* The record at `at` with its data; NULL: *err, or 0 if there is none that is whole. */
+static const struct record *record_at(struct store *s, uint32_t segment, struct piece *p,
+				      uint32_t at, uint64_t sequence, int *err)
+{
+	const struct record *r = (const void *)see(s, segment, p, at, 1, err);
+
+	if (!r || !record_valid(s, r, at ? sequence : r->sequence) ||
+	    r->payload_sectors > s->super.segment_sectors - at - 1)
+		return NULL;
+	r = (const void *)see(s, segment, p, at, 1 + r->payload_sectors, err);
+	return r && data_whole(r) ? r : NULL;
+}
+
 /* The records of a segment, one after the other from its start. What lies behind a damaged one
  * stays where it is, and so does the segment: stasis-store check names the sectors. */
 static int copy_segment(struct store *s, uint32_t segment)
 {
-	uint64_t base = segment_sector(s, segment);
-	size_t bytes = (size_t)s->super.segment_sectors * SECTOR_SIZE;
-	char *buf = malloc(bytes);
+	uint64_t base = segment_sector(s, segment), sequence = 0;
+	struct piece p = {0};
 	uint32_t at = 0;
-	uint64_t sequence = 0;
-	int err = buf ? dev_read(s->dev, base, buf, bytes) : -ENOMEM;
+	int err = 0;
 
 	while (!err && at < s->super.segment_sectors) {
-		const struct record *r = (const void *)(buf + (size_t)at * SECTOR_SIZE);
+		const struct record *r = record_at(s, segment, &p, at, sequence, &err);
+		uint32_t sectors;
 
-		if (!record_whole(s, r, at, at ? sequence : r->sequence)) {
-			s->stats.damaged_segments++;
+		if (!r) {
+			s->stats.damaged_segments += !err;
 			break;
 		}
 		if (r->type == RECORD_NEXT)
 			break;
+		sequence = r->sequence + 1;
+		sectors = 1 + r->payload_sectors;
 		if (r->type == RECORD_WRITES)
 			err = copy_record(s, r, base + at + 1, (const char *)(r + 1));
-		sequence = r->sequence + 1;
-		at += 1 + r->payload_sectors;
+		at += sectors;
 		fiber_yield();
 	}
-	free(buf);
+	free(p.buf);
 	return err;
 }
 

@@ -18,6 +18,7 @@
 #define SEGMENTS_MIN	      24u
 #define CACHE_DEFAULT	      (16u << 20)
 #define MEMTABLE_DEFAULT      (2u << 20)
+#define READ_SECTORS	      512u		/* of a record's data at once */
 #define MEMTABLE_MIN	      4096u		/* holds a record's extents */
 #define OWNER_TAIL	      (OWNER_INDEX - 1) /* while the tail is replayed: it goes on there */
 #define SAMPLE_BYTES	      4096u
@@ -305,14 +306,22 @@ static int replay_record(struct store *s, struct replay *p, const struct record 
 static int read_record(struct store *s, struct replay *p, struct record *r)
 {
 	uint64_t data = segment_sector(s, p->at.segment) + p->at.offset + 1;
-	size_t bytes;
-	int more = read_header(s, p, r), err;
+	int more = read_header(s, p, r);
+	uint32_t crc = 0;
 
 	if (more <= 0 || !r->payload_sectors)
 		return more;
-	bytes = (size_t)r->payload_sectors * SECTOR_SIZE;
-	err = dev_read(s->dev, data, p->buf, bytes);
-	return err ? err : crc32c(0, p->buf, bytes) == r->payload_crc;
+	for (uint32_t done = 0, n; done < r->payload_sectors; done += n) {
+		int err;
+
+		n = r->payload_sectors - done < READ_SECTORS ? r->payload_sectors - done
+							     : READ_SECTORS;
+		err = dev_read(s->dev, data + done, p->buf, (size_t)n * SECTOR_SIZE);
+		if (err)
+			return err;
+		crc = crc32c(crc, p->buf, (size_t)n * SECTOR_SIZE);
+	}
+	return crc == r->payload_crc;
 }
 
 static int replay_all(struct store *s)
@@ -321,7 +330,7 @@ static int replay_all(struct store *s)
 	struct record *r = malloc(sizeof(*r));
 	int err = 0, more = 1;
 
-	p.buf = malloc((size_t)s->super.segment_sectors * SECTOR_SIZE);
+	p.buf = malloc((size_t)READ_SECTORS * SECTOR_SIZE);
 	if (!r || !p.buf)
 		err = -ENOMEM;
 	while (!err && more > 0) {
