@@ -117,6 +117,8 @@ static void send_pending(struct pass *p)
 
 		if (!e->pending || (p->mode == PASS_MSIX && masked(p, i)))
 			continue;
+		if (p->mode == PASS_INTX && p->line) /* after the EOI, then */
+			continue;
 		e->pending = false;
 		if (p->mode == PASS_MSIX)
 			irq_msi(e->address, e->data);
@@ -152,6 +154,7 @@ static void eoi(unsigned gsi)
 		set_line(p, false);
 		if (has_wire(p) && p->mode == PASS_INTX)
 			host_ioapic_mask((unsigned)p->gsi, false);
+		send_pending(p); /* a message that came meanwhile tells of something new */
 	}
 }
 

@@ -178,6 +178,12 @@ static void message_asserts_the_wire_until_the_eoi(void)
 	CHECK(board.gsi[GSI]);
 	on_eoi(GSI);
 	CHECK(!board.gsi[GSI]);
+	phys_interrupt(0);
+	phys_interrupt(0); /* while the guest serves the first */
+	on_eoi(GSI);
+	CHECK(board.gsi[GSI]);
+	on_eoi(GSI);
+	CHECK(!board.gsi[GSI]);
 	set(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
 	CHECK_EQ(phys.msi_vector, 0);
 }
