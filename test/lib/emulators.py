@@ -114,7 +114,7 @@ class Qemu(Machine):
         shutil.copy(_need(f"{OVMF}/OVMF_VARS_4M.fd", "ovmf"), self.path("vars.fd"))
         self.command = [
             *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
-            *("-machine", f"q35,accel={accel}", "-cpu", cpu),
+            *("-machine", "q35", "-accel", accel + ",thread=single" * options.one_thread, "-cpu", cpu),
             *("-smp", str(options.cpus), "-m", str(options.memory)),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
             *("-drive", f"if=pflash,format=raw,unit=1,file={self.path('vars.fd')}"),
