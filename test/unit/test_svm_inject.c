@@ -71,6 +71,7 @@ static void restart(int vector)
 	memset(&vmcb, 0, sizeof(vmcb));
 	vmcb.vintr = V_INTR_MASKING;
 	vmcb.clean = CLEAN_ALL;
+	vmcb.cr0 = CR0_PE;
 	sv = (struct svm_vcpu){.vmcb = &vmcb};
 	vcpu = (struct vcpu){.vendor = &sv, .rflags = RFLAGS_IF};
 	svm.nrips = true;
@@ -176,6 +177,16 @@ static void an_offer_stands_beside_an_injected_exception(void)
 		 13 | EVENT_EXCEPTION << EVENT_TYPE_SHIFT | EVENT_ERROR_VALID | EVENT_VALID);
 }
 
+static void real_mode_gets_no_error_code(void)
+{
+	const struct vcpu_event gp = {.vector = 13, .type = EVENT_EXCEPTION, .has_error = true};
+
+	restart(-1);
+	vmcb.cr0 = 0;
+	svm_inject(&vcpu, &gp);
+	CHECK_EQ(vmcb.eventinj, 13 | EVENT_EXCEPTION << EVENT_TYPE_SHIFT | EVENT_VALID);
+}
+
 static void an_extint_waits_for_its_window_and_goes_first(void)
 {
 	restart(0x51);
@@ -235,6 +246,7 @@ int main(void)
 	RUN(cr8_is_watched_while_an_interrupt_is_requested);
 	RUN(without_next_rip_cr8_is_always_watched);
 	RUN(an_offer_stands_beside_an_injected_exception);
+	RUN(real_mode_gets_no_error_code);
 	RUN(an_extint_waits_for_its_window_and_goes_first);
 	RUN(without_next_rip_shadows_are_stepped_and_extints_exit);
 	RUN(an_nmi_does_not_disturb_the_offer);
