@@ -11,7 +11,7 @@ from paths import BUILD
 _lock = threading.Lock()
 # What a kernel says when the emulator itself did not run for a while: QEMU without --icount, on a busy host.
 JITTER = re.compile(
-    r"hrtimer: interrupt took|Lost \d+ RTC interrupts|Long readout interval|interrupt took too long|"
+    r"hrtimer: interrupt took|Lost \d+ RTC interrupts|hpet_rtc_timer_reinit: \d+ callbacks suppressed|Long readout interval|interrupt took too long|"
     r"APIC calibration not consistent|Unable to calibrate against PIT|timekeeping watchdog|"
     r"HPET/PMTIMER calibration failed|could not calculate TSC khz"
 )
