@@ -13,7 +13,6 @@
 #define RFLAGS_TF   (1ull << 8)
 #define CR0_PE	    (1ull << 0)
 #define CR4_OSXSAVE (1ull << 18)
-#define CODE_64	    (1u << 13) /* CS.L */
 
 #define TRIPLE_FAULT_EXITS 12
 
@@ -24,7 +23,7 @@ static __attribute__((noinline)) void wrap_eip(struct vcpu *v)
 	struct vcpu_segment cs;
 
 	vcpu_ops->get_segment(v, SEG_CS, &cs);
-	if (!(cs.attr & CODE_64))
+	if (!(cs.attr & SEG_ATTR_L))
 		v->rip = (uint32_t)v->rip;
 }
 

@@ -159,9 +159,7 @@ static void serve_requests(struct vcpu *v)
 		vcpu_serve_boot_cpu(v);
 		return;
 	}
-	req = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL);
-	if (req & BOOT_CPU_REQUESTS) /* come since: once more */
-		__atomic_fetch_or(&v->requests, req & BOOT_CPU_REQUESTS, __ATOMIC_RELEASE);
+	req = __atomic_fetch_and(&v->requests, (uint32_t)BOOT_CPU_REQUESTS, __ATOMIC_ACQ_REL);
 	if (req & VCPU_REQ_STOP)
 		node_cpu_stop();
 	if (req & VCPU_REQ_INIT)

@@ -25,6 +25,8 @@ struct vcpu_segment {
 			  unusable */
 	uint16_t selector;
 };
+#define SEG_ATTR_L (1u << 13) /* 64-bit code */
+#define SEG_ATTR_D (1u << 14) /* or B */
 
 enum vcpu_activity { VCPU_ACTIVE, VCPU_HLT, VCPU_WAIT_SIPI, VCPU_SHUTDOWN };
 

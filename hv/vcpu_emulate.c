@@ -17,8 +17,6 @@
 #define EFER_LMA  (1ull << 10)
 #define RFLAGS_AC (1ull << 18)
 #define RFLAGS_VM (1ull << 17)
-#define ATTR_L	  (1u << 13)
-#define ATTR_DB	  (1u << 14)
 #define VECTOR_PF 14
 #define PF_RSVD	  (1u << 3)
 
@@ -387,10 +385,10 @@ static void machine_init(struct machine *m, struct vcpu *v)
 	op_segment(c, EMU_CS);
 	op_segment(c, EMU_SS);
 	c->seg_loaded = 1u << EMU_CS | 1u << EMU_SS;
-	if (long_mode && (c->seg[EMU_CS].attr & ATTR_L))
+	if (long_mode && (c->seg[EMU_CS].attr & SEG_ATTR_L))
 		c->bits = 64;
 	else
-		c->bits = c->seg[EMU_CS].attr & ATTR_DB ? 32 : 16;
+		c->bits = c->seg[EMU_CS].attr & SEG_ATTR_D ? 32 : 16;
 	if (w->cr0 & CR0_PE)
 		c->cpl = c->protected_mode ? c->seg[EMU_SS].attr >> 5 & 3 : 3;
 	else

@@ -46,7 +46,6 @@ struct control_conn {
 	uint16_t port, in_at;
 	bool ready; /* there may be something to do */
 	bool opened, ended;
-	bool at_once;			      /* the other end is not told, and not waited for */
 	uint8_t payload[CTL_TO_NODE_MAX + 1]; /* of the record that comes; a NUL behind it */
 	uint8_t out[OUT_SIZE];		      /* plain text on its way */
 };
@@ -128,7 +127,7 @@ static void release(struct control_conn *c)
 		(void)pbuf_free(c->in);
 	if (c->pcb) {
 		forget(c->pcb);
-		if (c->at_once || altcp_close(c->pcb) != ERR_OK)
+		if (altcp_close(c->pcb) != ERR_OK)
 			altcp_abort(c->pcb);
 	}
 	memset(c, 0, sizeof(*c));
@@ -249,7 +248,11 @@ static void make_room(void)
 	if (n < HANDSHAKES || now_ms() - oldest->since < HANDSHAKE_LEAST)
 		return;
 	complain(oldest, "its handshake takes long, and others wait");
-	oldest->at_once = true; /* lwIP would wait half an hour for a FIN's answer */
+	if (oldest->pcb) { /* a FIN's answer would be waited for, half an hour */
+		forget(oldest->pcb);
+		altcp_abort(oldest->pcb);
+		oldest->pcb = NULL;
+	}
 	release(oldest);
 }
 

@@ -145,7 +145,6 @@ static int copy_segment(struct store *s, uint32_t segment)
 
 	while (!err && at < s->super.segment_sectors) {
 		const struct record *r = record_at(s, segment, &p, at, sequence, &err);
-		uint32_t sectors;
 
 		if (!r) {
 			s->stats.damaged_segments += !err;
@@ -153,11 +152,10 @@ static int copy_segment(struct store *s, uint32_t segment)
 		}
 		if (r->type == RECORD_NEXT)
 			break;
-		sequence = r->sequence + 1;
-		sectors = 1 + r->payload_sectors;
 		if (r->type == RECORD_WRITES)
 			err = copy_record(s, r, base + at + 1, (const char *)(r + 1));
-		at += sectors;
+		sequence = r->sequence + 1;
+		at += 1 + r->payload_sectors;
 		fiber_yield();
 	}
 	free(p.buf);

@@ -10,8 +10,6 @@
 #define ATTR_BITS    0x1f0ffu /* VMX access rights, bit 16 = unusable */
 #define ATTR_CODE    (1u << 3)
 #define ATTR_S	     (1u << 4)
-#define ATTR_L	     (1u << 13)
-#define ATTR_D	     (1u << 14)
 #define SHADOW_BITS  3u /* interruptibility: STI, MOV SS */
 #define NMI_BIT	     (1u << 3)
 
@@ -84,7 +82,7 @@ static bool segments(const struct vcpu_state *s)
 	for (unsigned i = 0; i < NUM_SEG; i++)
 		if ((s->seg[i].attr & ~ATTR_BITS) || !svm_canonical(s->seg[i].base))
 			return false;
-	if (lma && (cs->attr & ATTR_L) && (cs->attr & ATTR_D))
+	if (lma && (cs->attr & SEG_ATTR_L) && (cs->attr & SEG_ATTR_D))
 		return false;
 	if ((s->cr0 & CR0_PE) && !(s->rflags & RFLAGS_VM) &&
 	    (cs->attr & (ATTR_S | ATTR_CODE)) != (ATTR_S | ATTR_CODE))
@@ -106,7 +104,7 @@ static bool event(const struct vcpu_state *s)
 	case EVENT_NMI:
 		return vector == 2;
 	case EVENT_EXCEPTION:
-		if (vector == 5 && (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & ATTR_L))
+		if (vector == 5 && (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_ATTR_L))
 			return false; /* no BOUND in 64-bit mode */
 		return vector < 32 && (EXCEPTION_VECTORS >> vector & 1);
 	default:

@@ -150,9 +150,11 @@ void svm_sipi(struct vcpu *v, uint8_t vector);
 void svm_run(struct vcpu *v, uint64_t deadline);
 void svm_handle_exit(struct vcpu *v);
 
+/* errata.c */
+void svm_apply_errata(void); /* each CPU */
+
 /* inject.c */
 void svm_inject(struct vcpu *v, const struct vcpu_event *e);
-void svm_apply_errata(void);			  /* svm/errata.c; each CPU */
 void svm_requeue(struct vcpu *v, uint64_t event); /* EXITINTINFO: deliver it again */
 void svm_prepare_events(struct vcpu *v);	  /* before each entry */
 void svm_take_offered(struct vcpu *v);		  /* after each exit */

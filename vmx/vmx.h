@@ -48,8 +48,6 @@
 #define DR7_GD	 (1ull << 13)
 
 #define SEG_UNUSABLE (1u << 16)
-#define SEG_ATTR_L   (1u << 13)
-#define SEG_ATTR_D   (1u << 14)
 
 /* --- caps.c: what this processor's VT-x offers, reduced to what is used. Read-only after
  * vmx_caps_read() --- */

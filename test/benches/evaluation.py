@@ -66,7 +66,7 @@ def loops(n, kind, emu, cpus):
 
 @bench(*((*m, kind) for m in MACHINES for kind in ITERATIONS))
 def loops_frozen(m):
-    """Sleep loop and CPU loop."""
+    """The sleep loop, or the CPU loop."""
     emu, cpus, kind = m
     heading(f"{emu}, {cpus} vCPU{'s' * (cpus > 1)}")
     with Node(kernel=KERNEL, append="quiet", **machine(emu, cpus)) as n:

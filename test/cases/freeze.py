@@ -101,7 +101,7 @@ class Lap(NamedTuple):
     away: int  # the longest time (ns) at once that Stasis kept a CPU from its guest
 
 
-def lap(n, machine, programs, sets, in_vain):
+def lap(n, machine, programs, sets, hz, in_vain):
     watch = Watch(n, programs, machine.real_time)
     n.stasis("exits reset")
     for each in sets:
@@ -113,7 +113,6 @@ def lap(n, machine, programs, sets, in_vain):
     figures = watch.stop()
     n.stasis("freeze --cancel")
     each = [tuple(map(int, line.split())) for line in guest_file(n, Watch.EACH).splitlines()]
-    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
     return Lap(figures, each, max(cpu["ticks"] for cpu in longest) * S // hz)
 
 
@@ -140,17 +139,18 @@ class Near:
 
 def frozen_and_not(n, log, machine, programs, sets):
     """Unfrozen for as long and with as much typing, then with freezes."""
-    unfrozen = lap(n, machine, programs, sets, in_vain=True)
+    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
+    unfrozen = lap(n, machine, programs, sets, hz, in_vain=True)
     messages = kernel_complains(n, machine)
     before = freezes(n)["total"]
-    frozen = lap(n, machine, programs, sets, in_vain=False)
+    frozen = lap(n, machine, programs, sets, hz, in_vain=False)
     lengths = [each.length for each in sets for _ in range(each.count)]
     records = freezes(n)
     check(records["total"] - before == len(lengths), f"{records['total'] - before} freezes, not {len(lengths)}")
     for record, length in zip(reversed(records["freezes"]), reversed(lengths)):
         more = record["frozen_ns"] - length - record["thaw_late_ns"]  # rounded up to a tick of 20 ns at most
         check(0 <= more <= 40, f"a freeze for {length} ns: {record}")
-    near = Near([r["virtual_ticks"] for r in records["freezes"]], json.loads(n.stasis("time --json"))["tsc_hz"])
+    near = Near([r["virtual_ticks"] for r in records["freezes"]], hz)
     report(log, frozen.figures, unfrozen.figures)
     problems = compare(machine, frozen.figures, unfrozen.figures, near)
     problems += compare_each(log, machine, near, frozen.each, unfrozen.each)
