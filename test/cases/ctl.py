@@ -16,12 +16,14 @@ from stasisctl import CLEAN, CTL, FAILED, USAGE
 
 @case()
 def shared_time(log):
-    """Most of the nodes agree on the time; the one that errs is shown, and keeps nobody from a freeze but by its own clock's bound."""
+    """Most of the nodes agree on the time; the one that errs is shown, and no freeze is begun that would take it at another moment."""
     with Nodes(3, log) as n:
         n.do("offset", 1, 250_000_000)
         (a,) = n.json("time", status=CLEAN)
         off = {x["node"]: x["offset_ns"] for x in a["nodes"]}
         check(a["agreed"] and a["votes"] == 2 and abs(off["n1"] - 250_000_000) < 50_000_000 and abs(off["n0"]) < 50_000_000, str(a))
+        (a,) = n.json("freeze", "--for", "1s", status=FAILED)
+        check("n1's clock is" in a["error"] and n.freezes(0) == (0, 0), str(a))
         n.do("offset", 2, -900_000_000)
         (a,) = n.json("time", status=FAILED)
         check(not a["agreed"], str(a))

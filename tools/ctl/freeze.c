@@ -115,11 +115,32 @@ static void too_near(uint64_t at)
 
 /* --- freeze --- */
 
+/* A node whose clock errs would freeze at another moment than the others and know nothing of it.
+ * What is below the bound that clocks have to keep does not matter. */
+static bool refuse_strays(void)
+{
+	char d[DURATION_TEXT];
+
+	for (uint32_t i = 0; i < w.s.e.node_count; i++) {
+		uint64_t stray = session_stray(&w.s, &w.s.nodes[i]);
+
+		if (stray <= w.s.e.clock_bound)
+			continue;
+		give_up("%s's clock is %s further off than it can be by its own account: no "
+			"freeze is begun; 'stasisctl time' shows all clocks",
+			w.s.e.nodes[i].name, duration_text(d, stray));
+		return true;
+	}
+	return false;
+}
+
 static void arm(void)
 {
 	struct moment now = session_now(&w.s);
 	uint64_t until = options.has_for ? w.at + options.hold : WIRE_NEVER;
 
+	if (refuse_strays())
+		return;
 	w.waiting = false;
 	w.asked = true;
 	if (coordinator_freeze(&w.e.c, w.at, until, &now) != 0)

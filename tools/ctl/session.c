@@ -33,25 +33,30 @@ uint64_t mono_now(void)
 
 /* --- the shared time --- */
 
-/* What the nodes say, wider by what the clocks may have parted since. */
+/* What the node says, wider by what the clocks may have parted since. `known`: nothing of nodes
+ * that don't know how far they are off. */
+static bool interval(const struct node *n, uint64_t now, bool known, struct interval *in)
+{
+	uint64_t age = (now - n->offset_at) / (NSEC_PER_SEC / DRIFT_PER_SEC);
+	uint64_t bound = n->report.report.bound;
+
+	if (!n->timed || (known && bound == WIRE_NEVER))
+		return false;
+	if (bound == WIRE_NEVER)
+		bound = BOUND_UNKNOWN;
+	if (bound >= WIRE_DURATION_END)
+		return false;
+	in->low = n->offset.low - (int64_t)(bound + age);
+	in->high = n->offset.high + (int64_t)(bound + age);
+	return true;
+}
+
 static uint32_t intervals(const struct session *s, struct interval *in, uint64_t now, bool known)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < s->e.node_count; i++) {
-		const struct node *node = &s->nodes[i];
-		uint64_t age = (now - node->offset_at) / (NSEC_PER_SEC / DRIFT_PER_SEC);
-		uint64_t bound = node->report.report.bound;
-
-		if (!node->timed || (known && bound == WIRE_NEVER))
-			continue;
-		if (bound == WIRE_NEVER)
-			bound = BOUND_UNKNOWN;
-		if (bound >= WIRE_DURATION_END)
-			continue;
-		in[n].low = node->offset.low - (int64_t)(bound + age);
-		in[n++].high = node->offset.high + (int64_t)(bound + age);
-	}
+	for (uint32_t i = 0; i < s->e.node_count; i++)
+		n += interval(&s->nodes[i], now, known, &in[n]);
 	return n;
 }
 
@@ -76,6 +81,19 @@ uint32_t session_count_timed(const struct session *s)
 	for (uint32_t i = 0; i < s->e.node_count; i++)
 		count += s->nodes[i].timed;
 	return count;
+}
+
+uint64_t session_stray(const struct session *s, const struct node *n)
+{
+	int64_t error = (int64_t)s->clock.error, low = s->clock.offset - error;
+	int64_t high = s->clock.offset + error;
+	struct interval in;
+
+	if (!interval(n, mono_now(), true, &in))
+		return 0;
+	if (in.low > high)
+		return (uint64_t)(in.low - high);
+	return in.high < low ? (uint64_t)(low - in.high) : 0;
 }
 
 struct moment session_now(const struct session *s)

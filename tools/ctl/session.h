@@ -77,6 +77,9 @@ void session_end(struct session *s, int status);
 void session_ask_time(struct session *s);
 struct moment session_now(const struct session *s);
 uint32_t session_count_timed(const struct session *s); /* nodes that have told their time */
+/* By how much (ns) the node's clock is further from the agreed time than it says it can be, and
+ * than was measured; 0 if it is not, or says nothing. */
+uint64_t session_stray(const struct session *s, const struct node *n);
 /* Nothing if the node is not up. A numbered message is a question whose answer tells the time. */
 void session_send(struct session *s, struct node *n, const struct wire_message *m);
 /* Why a node can't be used, or NULL. */
