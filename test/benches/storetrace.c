@@ -4,9 +4,10 @@
  * sectors are written depends on nothing but the arguments.
  *
  * usage: storetrace TARGET PATTERN REQUEST_BYTES COUNT DISK_BYTES DEPTH FLUSH_EVERY
- * TARGET: "store", or an NBD URI. PATTERN: sequential or random. FLUSH_EVERY: writes; 0: one flush
- * at the end. Prints JSON: bytes by the guest and, of a store, to and from its devices; "closed":
- * after the store has been closed, with its index.
+ * TARGET: "store", an NBD URI, or a device's name. PATTERN: sequential or random. FLUSH_EVERY:
+ * writes; 0: one flush at the end. Prints JSON: bytes by the guest and, of a store, to and from its
+ * devices; "closed": after the store has been closed, with its index. For a device, it writes
+ * nothing, but prints the trace as fio reads it (its manual, "Trace file format v2").
  */
 #include <inttypes.h>
 #include <libnbd.h>
@@ -300,6 +301,22 @@ static void over_nbd(const char *uri, const struct trace *t)
 	printf("{\"guest\": %" PRIu64 "}\n", t->count * t->request);
 }
 
+/* --- for fio --- */
+
+static void for_fio(const char *device, struct trace *t)
+{
+	uint64_t at;
+	bool flush;
+
+	printf("fio version 2 iolog\n%s add\n%s open\n", device, device);
+	while (next_write(t, &at, &flush)) {
+		printf("%s write %" PRIu64 " %" PRIu64 "\n", device, at, t->request);
+		if (flush)
+			printf("%s datasync 0 0\n", device);
+	}
+	printf("%s datasync 0 0\n%s close\n", device, device);
+}
+
 int main(int argc, char **argv)
 {
 	struct trace t;
@@ -319,6 +336,8 @@ int main(int argc, char **argv)
 		fail("a request is a multiple of 512 bytes, the depth 1 to 64");
 	if (strcmp(argv[1], "store") == 0)
 		on_store(&t);
+	else if (argv[1][0] == '/')
+		for_fio(argv[1], &t);
 	else
 		over_nbd(argv[1], &t);
 	return 0;
