@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a request of 4 KiB to the guest's disk costs with the store in memory, from the guest's system call to its completion."""
+"""What a request of 4 KiB to the guest's disk costs with the store in memory, from the guest's system call to its completion; and beside the emulator's own
+virtio-blk, by the host's clock."""
 import collections
 import csv
 import json
 import re
+import statistics
 
 from benches import bench, output
 from images import golden
@@ -21,25 +23,31 @@ LIMITS = {
     "bochs": {"write": {"all": 54000, "exits": 9900}, "read": {"all": 44000, "exits": 9900}},
 }
 DEEP_OF_SHALLOW = 1.05
+PAIRS, PAIR_REQUESTS = 5, 5000  # of the comparison by the host's clock
 
 
-def spent(n, operation, depth, count):
-    """Ticks from the first submission to the last completion, of these in exits; and exits by reason."""
-    n.stasis("exits reset")
+def ticks(n, operation, depth, count):
+    """From the first submission to the last completion."""
     out = n.run(f"/tests/diskload /dev/vda {operation} {depth} {count}", timeout=1200)
     found = re.search(rf"diskload requests={count} ticks=(\d+)", out)
     if not found:
         raise Failure(f"the guest's program says {out!r}")
+    return int(found[1])
+
+
+def spent(n, operation, depth, count):
+    """Ticks, of these in exits; and exits by reason."""
+    n.stasis("exits reset")
+    figures = collections.Counter({"all": ticks(n, operation, depth, count)})
     exits = json.loads(n.stasis("exits --json", timeout=300))["exits"]
-    figures = collections.Counter({e["reason"]: e["count"] for e in exits})
+    figures.update({e["reason"]: e["count"] for e in exits})
     figures["exits"] = sum(e["ticks"] for e in exits)
-    figures["all"] = int(found[1])
     return figures
 
 
 def each(n, operation, depth):
     """For one request."""
-    n.run(f"/tests/diskload /dev/vda {operation} {depth} {SHORT}", timeout=1200)  # pages, caches and the store's blocks are there
+    ticks(n, operation, depth, SHORT)  # pages, caches and the store's blocks are there
     figures = spent(n, operation, depth, LONG)
     figures.subtract(spent(n, operation, depth, SHORT))
     return {name: value / (LONG - SHORT) for name, value in figures.items() if value > 0}
@@ -79,3 +87,28 @@ def cost(emu):
             w.writerow([*key, round(c["all"], 1), round(c["exits"], 1)])
     show(emu, costs)
     return judge(emu, costs)
+
+
+def by_the_host(**options):
+    """Ticks, which are the host's time here, of each operation and depth."""
+    with Node(kernel=KERNEL_CLOUD, append="quiet", memory=768, **options) as n:
+        n.boot()
+        took = {}
+        for key in ((operation, depth) for operation in OPERATIONS for depth in DEPTHS):
+            ticks(n, *key, SHORT)
+            took[key] = ticks(n, *key, PAIR_REQUESTS)
+        n.power_off(600)
+    return took
+
+
+@bench()
+def beside_plain_virtio():
+    """For information: the host's clock judges nothing."""
+    with golden(16) as image:
+        plain = ["-drive", f"if=none,id=plain,format=raw,snapshot=on,file={image.name}", "-device", "virtio-blk-pci,drive=plain"]
+        pairs = [(by_the_host(disk=image.name, config=["disk_room=64"]), by_the_host(bare=True, extra=[f"--emu-arg={a}" for a in plain])) for _ in range(PAIRS)]
+    print(f"time of {PAIR_REQUESTS} requests of 4 KiB under Stasis / with the emulator's virtio-blk, of {PAIRS} pairs: median (least to most)")
+    for operation, depth in pairs[0][0]:
+        ratios = sorted(ours[operation, depth] / plain[operation, depth] for ours, plain in pairs)
+        print(f"{operation:8}{depth:>6}  {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    return []
