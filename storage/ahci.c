@@ -154,6 +154,11 @@ static int port_stop(const struct ahci_port *p)
 	return port_wait(p, PxCMD, CMD_FR, 0, 500000);
 }
 
+static bool port_has_link(const struct ahci_port *p)
+{
+	return (port_read(p, PxSSTS) & SSTS_DET) == SSTS_DET_PRESENT;
+}
+
 static int port_comreset(const struct ahci_port *p)
 {
 	port_write(p, PxSCTL, SCTL_NO_POWER | SCTL_DET_INIT);
@@ -197,9 +202,11 @@ static int reset(struct drive *d)
 	struct ahci_port *p = (struct ahci_port *)d;
 	int err = port_stop(p);
 
-	/* an engine that does not stop needs COMRESET, and so does a disk that is busy for good, or
-	 * still has queued commands (after an error it refuses all others until then) */
-	if (err == -ETIMEDOUT || p->ncq || port_read(p, PxTFD) & (ATA_BSY | ATA_DRQ)) {
+	/* an engine that does not stop needs COMRESET, and so does a link that is down, and a disk
+	 * that is busy for good, or still has queued commands (after an error it refuses all others
+	 * until then) */
+	if (err == -ETIMEDOUT || p->ncq || !port_has_link(p) ||
+	    port_read(p, PxTFD) & (ATA_BSY | ATA_DRQ)) {
 		err = port_comreset(p);
 		if (!err)
 			err = port_stop(p);
@@ -307,11 +314,8 @@ static int look(struct drive *d, uint32_t *done, uint32_t *failed)
 		port_write(p, PxIS, is);
 		hw_write32(p->hba, IS, 1u << p->number);
 	}
-	if (is & (IS_PCS | IS_PRCS)) {
-		port_write(p, PxSERR, port_read(p, PxSERR));
-		if ((port_read(p, PxSSTS) & SSTS_DET) != SSTS_DET_PRESENT)
-			return -ENODEV;
-	}
+	if (is & (IS_PCS | IS_PRCS))
+		return -EAGAIN;
 	active = port_read(p, PxCI);
 	queued = port_read(p, PxSACT);
 	active |= queued;

@@ -233,6 +233,7 @@ static void end_well(struct drive *d, unsigned slot)
 bool drive_poll(struct drive *d)
 {
 	uint32_t done = 0, failed = 0, late;
+	int err;
 
 	if (!d->gone && d->controller->off) {
 		give_up(d, -ENODEV);
@@ -240,7 +241,13 @@ bool drive_poll(struct drive *d)
 	}
 	if (!d->busy)
 		return start_some(d);
-	if (d->ops->look(d, &done, &failed) != 0) {
+	err = d->ops->look(d, &done, &failed);
+	if (err == -EAGAIN) {
+		requeue_all(d, false);
+		reset(d);
+		return true;
+	}
+	if (err) {
 		give_up(d, -ENODEV);
 		return true;
 	}

@@ -26,8 +26,9 @@ struct drive_ops {
 	const char *name;
 	/* Hands a request to the device, in a slot that is free. */
 	void (*start)(struct drive *d, unsigned slot, const struct block_request *r);
-	/* Slots whose command ended well, and those that may have caused an error. -ENODEV: the
-	 * device does not answer any more. */
+	/* Slots whose command ended well, and those that may have caused an error. -EAGAIN: the
+	 * link broke, and what was started may be lost; -ENODEV: the device does not answer any
+	 * more. */
 	int (*look)(struct drive *d, uint32_t *done, uint32_t *failed);
 	/* Afterwards nothing that was started goes on or touches memory. Bounded; negative: the
 	 * device could not be brought back, and `off` follows. */

@@ -29,7 +29,11 @@ enum { CLB, CLBU, FB, FBU, PIS, PIE, CMD, RES, TFD, SIG, SSTS, SCTL, SERR, SACT,
 #define CR     (1u << 15)
 #define SDBS   (1u << 3)
 #define DHRS   (1u << 0)
+#define PCS    (1u << 6)
+#define PRCS   (1u << 22)
 #define TFES   (1u << 30)
+#define DIAG_N (1u << 16)
+#define DIAG_X (1u << 26)
 
 /* --- the model: one disk, on port 1 of ports 0 and 1 --- */
 
@@ -43,6 +47,7 @@ static struct {
 	bool clears_ci;		/* of a command that failed, as some do */
 	bool silent;		/* takes commands and does nothing */
 	bool vanished;		/* all-ones */
+	bool unplugged;		/* no COMRESET brings the link back */
 	bool busy;		/* BSY for good */
 	bool stuck;		/* CR and FR stay */
 	bool backwards;		/* ends the highest slot first */
@@ -113,8 +118,11 @@ void hw_write32(volatile void *regs, uint32_t offset, uint32_t v)
 		m.is &= ~v;
 	if (!reg || m.vanished)
 		return;
-	if (reg == &m.port[PIS] || reg == &m.port[SERR]) {
+	if (reg == &m.port[SERR]) {
 		*reg &= ~v;
+		m.port[PIS] &= ~((v & DIAG_X ? PCS : 0) | (v & DIAG_N ? PRCS : 0));
+	} else if (reg == &m.port[PIS]) {
+		*reg &= ~v | PCS | PRCS;
 	} else if (reg == &m.port[CMD]) {
 		write_command(v);
 	} else if (reg == &m.port[CI] || reg == &m.port[SACT]) {
@@ -125,7 +133,16 @@ void hw_write32(volatile void *regs, uint32_t offset, uint32_t v)
 	if (reg == &m.port[SCTL] && (v & 15) == 1) { /* COMRESET */
 		stop_engine();
 		m.port[TFD] = 0x50;
+		if (!m.unplugged)
+			m.port[SSTS] = 0x123;
 	}
+}
+
+static void break_link(void)
+{
+	m.port[SSTS] = 0;
+	m.port[SERR] |= DIAG_N | DIAG_X;
+	m.port[PIS] |= PRCS | PCS;
 }
 
 void *hw_dma_alloc(size_t pages)
@@ -231,7 +248,8 @@ static bool work(void)
 	bool queued = m.port[SACT];
 	unsigned slot;
 
-	if (m.vanished || m.silent || !issued || !(m.port[CMD] & CR) || m.port[PIS] & TFES)
+	if (m.vanished || m.silent || !m.port[SSTS] || !issued || !(m.port[CMD] & CR) ||
+	    m.port[PIS] & TFES)
 		return false;
 	if ((unsigned)__builtin_popcount(issued) > m.most)
 		m.most = (unsigned)__builtin_popcount(issued);
@@ -490,6 +508,37 @@ static void a_disk_that_vanishes(void)
 	all_end(-ENODEV);
 }
 
+static void break_the_link_of(unsigned queue_depth, bool for_good)
+{
+	if (!start(queue_depth))
+		return;
+	for (unsigned i = 0; i < 8; i++)
+		submit(BLOCK_READ, i, i, 1);
+	m.unplugged = for_good;
+	break_link();
+	run(8);
+	for (unsigned i = 0; i < 8; i++)
+		CHECK(for_good ? request[i].status == -ENODEV : reads(i, i));
+	if (for_good)
+		return;
+	break_link(); /* with nothing under way */
+	submit(BLOCK_READ, 8, 9, 1);
+	run(9);
+	CHECK(reads(8, 9));
+}
+
+static void a_link_that_breaks_is_brought_back(void)
+{
+	break_the_link_of(1, false);
+	break_the_link_of(32, false);
+}
+
+static void a_disk_that_is_unplugged(void)
+{
+	break_the_link_of(1, true);
+	break_the_link_of(32, true);
+}
+
 static void an_engine_that_does_not_stop(void)
 {
 	if (!start(32))
@@ -566,6 +615,8 @@ int main(void)
 	RUN(a_disk_that_falls_silent);
 	RUN(a_disk_that_is_slow_once);
 	RUN(a_disk_that_vanishes);
+	RUN(a_link_that_breaks_is_brought_back);
+	RUN(a_disk_that_is_unplugged);
 	RUN(an_engine_that_does_not_stop);
 	RUN(busy_for_good);
 	RUN(impossible_identities);

@@ -21,7 +21,7 @@ static struct drive d;
 static const struct block_request *taken[DRIVE_SLOTS]; /* by the device, and not answered */
 static uint32_t answer_done, answer_failed;
 static unsigned starts, resets, offs;
-static bool vanished, no_reset, no_off;
+static bool vanished, no_link, no_reset, no_off;
 static struct drive_controller controller;
 static unsigned master_offs;
 static unsigned ended;
@@ -40,6 +40,8 @@ static int look(struct drive *x, uint32_t *done, uint32_t *failed)
 	(void)x;
 	if (vanished)
 		return -ENODEV;
+	if (no_link)
+		return -EAGAIN;
 	*done = answer_done;
 	*failed = answer_failed;
 	for (unsigned i = 0; i < DRIVE_SLOTS; i++)
@@ -108,7 +110,7 @@ static void setup(const struct drive_ops *o, unsigned depth)
 	memset(taken, 0, sizeof(taken));
 	answer_done = answer_failed = 0;
 	starts = resets = offs = ended = 0;
-	vanished = no_reset = no_off = false;
+	vanished = no_link = no_reset = no_off = false;
 	master_offs = 0;
 	bad_sector = UINT64_MAX;
 }
@@ -285,6 +287,37 @@ static void one_that_vanishes_ends_everything(void)
 		CHECK_EQ((uint64_t)r[i].status, (uint64_t)-ENODEV);
 }
 
+static void a_link_that_breaks_loses_nothing(void)
+{
+	setup(&ops, 2);
+	for (unsigned i = 0; i < 3; i++)
+		ask(i, BLOCK_WRITE, i);
+	no_link = true;
+	(void)drive_poll(&d);
+	no_link = false;
+	CHECK_EQ(ended, 0);
+	CHECK_EQ(resets, 1);
+	(void)drive_poll(&d);
+	CHECK(order[2] == &r[0] && order[3] == &r[1]); /* anew, in their order */
+	serve();
+	serve();
+	CHECK_EQ(ended, 3);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_EQ(r[i].status, 0);
+}
+
+static void a_link_that_does_not_hold_is_given_up(void)
+{
+	setup(&ops, 1);
+	ask(0, BLOCK_READ, 0);
+	no_link = true;
+	for (unsigned i = 0; i < 20 && !ended; i++)
+		(void)drive_poll(&d);
+	CHECK_EQ((uint64_t)r[0].status, (uint64_t)-ENODEV);
+	CHECK(d.gone);
+	CHECK_EQ(resets, DRIVE_RESETS_IN_ROW + 1);
+}
+
 static void one_that_can_not_be_reset_is_given_up(void)
 {
 	setup(&ops, 8);
@@ -378,6 +411,8 @@ int main(void)
 	RUN(an_answer_that_was_there_before_the_look_is_no_time_out);
 	RUN(patience_has_no_time_out);
 	RUN(one_that_vanishes_ends_everything);
+	RUN(a_link_that_breaks_loses_nothing);
+	RUN(a_link_that_does_not_hold_is_given_up);
 	RUN(one_that_can_not_be_reset_is_given_up);
 	RUN(one_that_is_always_silent_is_given_up);
 	RUN(answers_nobody_asked_for_do_nothing);
