@@ -190,8 +190,9 @@ static int copy_victims(struct store *s)
 			break;
 		if (s->segments[v].live)
 			err = copy_segment(s, v);
-		if (!err)
-			s->stats.cleaned_segments++;
+		if (err)
+			break;
+		s->stats.cleaned_segments++;
 		s->segments[v].cleaned = true;
 	}
 	return err;

@@ -71,13 +71,24 @@ int index_page_alloc(struct store *s, uint64_t *addr)
 	return 0;
 }
 
+void index_page_drop(struct store *s, uint64_t addr)
+{
+	uint32_t segment = segment_of(s, addr);
+
+	if (!--s->segments[segment].live && segment != s->index_segment)
+		segment_release(s, segment);
+}
+
 static int write_page(void *ctx, struct page *p, uint64_t *addr)
 {
 	struct writer *w = ctx;
 	int err = index_page_alloc(w->s, addr);
 
-	if (!err)
-		err = count_place(w->run, segment_of(w->s, *addr));
+	if (err)
+		return err;
+	err = count_place(w->run, segment_of(w->s, *addr));
+	if (err)
+		index_page_drop(w->s, *addr);
 	if (!err && w->pages &&
 	    (w->pages == WRITER_PAGES || *addr != w->base + (uint64_t)w->pages * PAGE_SECTORS))
 		err = write_out(w);

@@ -381,10 +381,8 @@ static int flush_all(struct store *s)
 	s->stats.flushes++;
 	if (err)
 		return err;
-	err = dev_flush(s->dev);
-	if (err) /* a device that answered has dropped what it could not write */
-		store_fail(s, err, err == -ETIMEDOUT || err == -ENODEV);
-	else
+	err = store_sync(s);
+	if (!err)
 		s->log.stable = target;
 	return err;
 }

@@ -32,7 +32,11 @@ int super_write(struct store *s)
 	err = dev_write(s->dev, SUPER_SECTOR(s->super.generation % SUPER_COPIES), &s->super,
 			sizeof(s->super));
 	s->stats.dev_written += sizeof(s->super);
-	return err ? err : dev_flush(s->dev);
+	if (!err)
+		err = store_sync(s);
+	if (err) /* the next one goes to the same place: the other copy is the one that is whole */
+		s->super.generation--;
+	return err;
 }
 
 /* --- serializing --- */
@@ -172,6 +176,12 @@ static int describe(struct store *s, struct blob *b)
 
 /* --- pieces --- */
 
+static void drop_pages(struct store *s, const uint64_t *addr, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		index_page_drop(s, addr[i]);
+}
+
 /* A page for each piece. The description that is written says nothing of them: they are
  * the superblock's, and count when it is read. */
 static int find_places(struct store *s, uint64_t *addr, size_t n)
@@ -179,8 +189,10 @@ static int find_places(struct store *s, uint64_t *addr, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		int err = index_page_alloc(s, &addr[i]);
 
-		if (err)
+		if (err) {
+			drop_pages(s, addr, i);
 			return err;
+		}
 	}
 	return 0;
 }
@@ -209,18 +221,16 @@ static int write_pieces(struct store *s, const struct blob *b, const uint64_t *a
 	return err;
 }
 
-/* The pages of the manifest before are no longer needed. */
-static void drop_places(struct store *s)
+/* All of it, and what it describes, is on the device. */
+static int write_places(struct store *s, const struct blob *b, const uint64_t *addr, size_t n)
 {
-	for (uint32_t i = 0; i < s->n_manifest_pages; i++) {
-		uint32_t segment = segment_of(s, s->manifest_pages[i]);
+	int err = write_pieces(s, b, addr, n);
 
-		if (!--s->segments[segment].live && segment != s->index_segment)
-			segment_release(s, segment);
-	}
-	free(s->manifest_pages);
-	s->manifest_pages = NULL;
-	s->n_manifest_pages = 0;
+	if (!err)
+		err = store_sync(s);
+	if (err)
+		drop_pages(s, addr, n);
+	return err;
 }
 
 static int write_manifest(struct store *s, const struct blob *b, struct log_position replay)
@@ -230,9 +240,7 @@ static int write_manifest(struct store *s, const struct blob *b, struct log_posi
 	int err = addr ? find_places(s, addr, n) : -ENOMEM;
 
 	if (!err)
-		err = write_pieces(s, b, addr, n);
-	if (!err) /* and all that it describes */
-		err = dev_flush(s->dev);
+		err = write_places(s, b, addr, n);
 	if (err) {
 		free(addr);
 		return err;
@@ -241,7 +249,8 @@ static int write_manifest(struct store *s, const struct blob *b, struct log_posi
 	s->super.manifest_bytes = (uint32_t)b->n;
 	s->super.manifest_crc = crc32c(0, b->data, b->n);
 	s->super.replay = replay;
-	drop_places(s);
+	drop_pages(s, s->manifest_pages, s->n_manifest_pages); /* the one before */
+	free(s->manifest_pages);
 	s->manifest_pages = addr;
 	s->n_manifest_pages = (uint32_t)n;
 	return super_write(s);

@@ -224,6 +224,15 @@ void store_fail(struct store *s, int err, bool retry)
 	s->failed_for_good |= !retry;
 }
 
+int store_sync(struct store *s)
+{
+	int err = dev_flush(s->dev);
+
+	if (err) /* a device that answered has dropped what it could not write */
+		store_fail(s, err, err == -ETIMEDOUT || err == -ENODEV);
+	return err;
+}
+
 int store_retry(struct store *s)
 {
 	if (!s->failed_for_good)
@@ -271,9 +280,9 @@ void store_background(void *arg)
 		fiber_lock(&s->background);
 		err = s->closing ? 1 : work(s);
 		fiber_unlock(&s->background);
-		/* what the log met can be tried again, and counts as it does there */
-		if (err < 0 && err != -ECANCELED && err != -ENOSPC && !s->failed)
-			store_fail(s, err, false);
+		/* what there is stays until something has taken its place on the device */
+		if (err < 0 && err != -ECANCELED && err != -ENOSPC)
+			store_fail(s, err, true);
 		s->work_done = err == 0;
 		fiber_queue_wake(&s->space_wait);
 		if (err && !s->closing)

@@ -168,6 +168,7 @@ int view_resolve(struct store *s, const struct view *v, uint64_t sector, unsigne
 int index_flush_memtables(struct store *s);	       /* all but the active one become runs */
 int index_merge(struct store *s, bool all);	       /* 0, 1: nothing to do, -ECANCELED */
 int index_page_alloc(struct store *s, uint64_t *addr); /* the next page of the index segment */
+void index_page_drop(struct store *s, uint64_t addr);  /* nothing needs it any more */
 bool index_wants_merge(const struct store *s);
 
 /* --- manifest.c --- */
@@ -190,6 +191,7 @@ void tree_unlock(struct store *s);
 /* --- store.c --- */
 /* `retry`: all that the device may lack is still in the log's windows. */
 void store_fail(struct store *s, int err, bool retry);
+int store_sync(struct store *s); /* flushes the device's cache; the store fails if that does */
 int view_read(struct store *s, const struct view *from, uint64_t sector,
 	      const struct block_vec *vec, unsigned n);
 void store_background(void *arg); /* the store */

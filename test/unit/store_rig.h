@@ -22,6 +22,8 @@ struct ram_dev {
 	uint8_t *dirty;			 /* a byte for each sector written since */
 	uint64_t writes, reads, flushes; /* bytes, bytes, number */
 	uint64_t cut_after;		 /* writes until the power fails; UINT64_MAX: never */
+	int dead_status;		 /* what it answers then; 0: -EIO */
+	uint64_t torn; /* it dies in the middle of a sector below this one, which is then neither */
 	bool dead, flush_fails;
 	struct block_request *queue, **queue_end; /* completed out of order, by poll */
 };
@@ -39,6 +41,11 @@ static inline uint64_t rig_random(void)
 static inline uint64_t rig_below(uint64_t n)
 {
 	return rig_random() % n;
+}
+
+static int ram_dead_status(const struct ram_dev *d)
+{
+	return d->dead_status ? d->dead_status : -EIO;
 }
 
 static void ram_transfer(struct ram_dev *d, struct block_request *r)
@@ -64,7 +71,13 @@ static void ram_transfer(struct ram_dev *d, struct block_request *r)
 			}
 			if (d->cut_after != UINT64_MAX && d->cut_after-- == 0) {
 				d->dead = true; /* in the middle of a request */
-				r->status = -EIO;
+				r->status = ram_dead_status(d);
+				return;
+			}
+			if (sector < d->torn) {
+				memset(d->stable + sector * SECTOR_SIZE, 0xee, SECTOR_SIZE);
+				d->dead = true;
+				r->status = ram_dead_status(d);
 				return;
 			}
 			memcpy(disk, mem, SECTOR_SIZE);
@@ -77,10 +90,12 @@ static void ram_transfer(struct ram_dev *d, struct block_request *r)
 
 static void ram_carry_out(struct ram_dev *d, struct block_request *r)
 {
-	r->status = d->dead || (d->flush_fails && r->op == BLOCK_FLUSH) ? -EIO : 0;
+	r->status = d->flush_fails && r->op == BLOCK_FLUSH ? -EIO : 0;
+	if (d->dead)
+		r->status = ram_dead_status(d);
 	if (r->status)
 		return;
-	if (!d->dead && r->op == BLOCK_FLUSH) {
+	if (r->op == BLOCK_FLUSH) {
 		d->flushes++;
 		if (d->stable) {
 			for (uint64_t i = 0; i < d->dev.sectors; i++)
@@ -89,7 +104,7 @@ static void ram_carry_out(struct ram_dev *d, struct block_request *r)
 					       d->data + i * SECTOR_SIZE, SECTOR_SIZE);
 			memset(d->dirty, 0, d->dev.sectors);
 		}
-	} else if (!d->dead) {
+	} else {
 		ram_transfer(d, r);
 	}
 }

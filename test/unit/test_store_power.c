@@ -3,7 +3,8 @@
 /*
  * The power fails after any number of sectors written; of what was not flushed, any sectors may be
  * lost. Whatever was flushed or sealed is there afterwards, and what was not is there or not, but
- * never anything else. usage: test_store_power [CUTS [FIRST]]
+ * never anything else. Or the device only goes away for a while: then the store goes on. usage:
+ * test_store_power [CUTS [FIRST]]
  */
 #include <stdio.h>
 #include "test/unit/check.h"
@@ -255,12 +256,41 @@ static int open_store(void)
 
 /* --- one life: open, work until the power fails --- */
 
+static bool outages; /* the device goes away some times before the power does */
+static unsigned came_back;
+
+/* The operation that met it may have been carried out or not. */
+static bool comes_back(void)
+{
+	uint64_t found[SECTORS];
+
+	rig_dev.dead = false;
+	rig_dev.cut_after = UINT64_MAX;
+	if (going_to) /* the device may be at one point, and the store at another */
+		return false;
+	if (!CHECK_EQ(store_retry(store), 0)) {
+		bad = true;
+		return false;
+	}
+	read_all(found);
+	for (uint64_t i = 0; i < SECTORS && !bad; i++)
+		bad = !CHECK(may_be(i, found[i]));
+	memcpy(now, found, sizeof(now));
+	if (n_points && !points[n_points - 1].sure && !exists(points[n_points - 1].name))
+		n_points--;
+	came_back++;
+	rig_dev.cut_after = rig_below(rig_below(4) ? 500 : 3000);
+	return !bad;
+}
+
 static void life(void *arg)
 {
 	(void)arg;
 	if (open_store() == 0) {
-		while (!bad && operation() == 0)
-			;
+		do
+			while (!bad && operation() == 0)
+				;
+		while (!bad && outages && rig_below(6) && comes_back());
 	}
 	done = true;
 }
@@ -348,6 +378,7 @@ static void power_cuts(void)
 	for (uint64_t seed = first_seed; seed < first_seed + cuts / CUTS_PER_STORE; seed++) {
 		new_store(seed);
 		for (unsigned i = 0; i < CUTS_PER_STORE && !bad; i++) {
+			rig_dev.dead_status = outages ? -ENODEV : -EIO;
 			rig_dev.cut_after = rig_below(rig_below(4) ? 2000 : 12000);
 			run(life);
 			ram_power_on(&rig_dev);
@@ -362,6 +393,14 @@ static void power_cuts(void)
 			return;
 		}
 	}
+}
+
+static void outages_and_power_cuts(void)
+{
+	outages = true;
+	power_cuts();
+	outages = false;
+	CHECK(bad || came_back > cuts);
 }
 
 static void overwritten_without_a_flush(void)
@@ -393,5 +432,6 @@ int main(int argc, char **argv)
 		first_seed = strtoull(argv[2], NULL, 10);
 	RUN(overwritten_without_a_flush);
 	RUN(power_cuts);
+	RUN(outages_and_power_cuts);
 	return check_result();
 }
