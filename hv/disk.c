@@ -127,6 +127,8 @@ static int carry_out(struct flight *f)
 {
 	if (stopping || !f->owner)
 		return -EINTR;
+	if (errors == DISK_ERRORS_REPORT) /* each request has its own error: one was reported */
+		(void)store_retry(store);
 	switch (f->r.op) {
 	case DISK_FLUSH:
 		return store_flush(store);

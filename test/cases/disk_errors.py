@@ -106,6 +106,34 @@ def a_full_room(log):
         check(n.run("dd if=/dev/vda bs=512 skip=98303 count=1 2>/dev/null | head -c 16") == "00098303" * 2, "the disk can't be read any more")
 
 
+# An error of the emulated disk when a sector is written for the first time; QEMU's docs/devel/blkdebug.rst.
+ONE_ERROR = '[inject-error]\nevent = "none"\niotype = "write"\nerrno = "5"\nonce = "on"\nsector = "{sector}"\n'
+SECTOR_OF_THE_LOG = 40000  # by then the guest has written some MiB
+CHUNK, CHUNKS = 65536, 400
+WRITE = f"dd if=/tmp/pattern of=/dev/vda bs={CHUNK} count=1 skip=$i seek=$i oflag=direct conv=notrunc,fsync 2>/dev/null"
+
+
+@case()
+def one_error_is_reported_once(log):
+    """disk_errors=report: of the guest's requests one fails as the store's disk does, and when it is made again it does not; all is there after a restart."""
+    with golden(32) as image, tempfile.NamedTemporaryFile("w+", prefix="error-") as rule, tempfile.NamedTemporaryFile(prefix="store-") as store:
+        gptdisk.make(store.name, [gptdisk.STORE], 256 << 20)
+        rule.write(ONE_ERROR.format(sector=SECTOR_OF_THE_LOG))
+        rule.flush()
+        machine = {"log": log, "kernel": KERNEL_CLOUD, "append": "quiet", "memory": 768, "disk": image.name, "store": f"{store.name},bus=ahci"}
+        with Node(extra=["--emu-arg=-set", f"--emu-arg=drive.store.file=blkdebug:{rule.name}:{store.name}"], **machine) as n:
+            n.boot()
+            n.run(f"dd if=/dev/urandom of=/tmp/pattern bs={CHUNK} count={CHUNKS} 2>/dev/null")
+            failed = n.run(f"for i in $(seq 0 {CHUNKS - 1}); do {WRITE} || echo $i; done", timeout=300).split()
+            check(len(failed) == 1, f"of {CHUNKS} requests these failed: {failed}")
+            n.run(f"i={failed[0]}; {WRITE}")
+            written = n.run("md5sum </tmp/pattern")
+            n.power_off()
+        with Node(**machine) as n:
+            n.boot()
+            check(n.run(f"head -c {CHUNK * CHUNKS} /dev/vda | md5sum", timeout=300) == written, "not all that was written is there")
+
+
 # --- what is not as the configuration says: nothing is written, and a line says what to do ---
 
 
