@@ -33,6 +33,7 @@ struct config {
 	struct disk_place golden, store; /* on disks or NBD servers */
 	uint32_t on_no_disk;		 /* enum no_disk_action */
 	uint32_t disk_errors;		 /* enum disk_errors_action */
+	uint32_t iommu;			 /* enum iommu_use */
 	uint16_t console_port;
 	uint32_t console_baud; /* 0: as the firmware set it */
 	uint32_t n_nics;

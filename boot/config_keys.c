@@ -160,6 +160,13 @@ static bool set_console(struct config *c, const char *value)
 	return true;
 }
 
+static bool set_iommu(struct config *c, const char *value)
+{
+	static const char *const names[] = {[IOMMU_ON] = "on", [IOMMU_OFF] = "off"};
+
+	return config_choice(value, names, COUNT(names), &c->iommu);
+}
+
 static bool set_freeze_mark(struct config *c, const char *value)
 {
 	return config_port(value, &c->freeze_mark);
@@ -263,6 +270,7 @@ const struct config_key config_keys[] = {
 	{"ip", set_ip, "use dhcp or ADDRESS/BITS, as 10.0.0.5/24", false},
 	{"gateway", set_gateway, "use an address, as 10.0.0.1", false},
 	{"syslog", set_syslog, "use ADDRESS or ADDRESS:PORT", false},
+	{"iommu", set_iommu, "use on or off", false},
 	{"freeze_mark", set_freeze_mark, "use an I/O port, as 0x2ff", false},
 	{"nic_settle", set_nic_settle, "use microseconds, 0 to 100000", false},
 	{"control_key", set_control_key, "use 64 hex digits", true},

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define HANDOFF_MAGIC	0x464f444e41485453ull /* "STHANDOF" */
-#define HANDOFF_VERSION 6
+#define HANDOFF_VERSION 7
 #define HV_VIRT_BASE	0xffffffff80000000ull
 #define HV_ALIGN	0x200000ull /* hv_base and hv_size are multiples of 2 MiB */
 #define HV_SIZE_DEFAULT (64ull << 20)
@@ -80,6 +80,7 @@ enum ptp_mode { PTP_MODE_ON = 0, PTP_MODE_OFF, PTP_MODE_MASTER, PTP_MODE_SLAVE }
 
 enum no_disk_action { NO_DISK_START = 0, NO_DISK_STOP };
 enum disk_errors_action { DISK_ERRORS_REPORT = 0, DISK_ERRORS_FREEZE };
+enum iommu_use { IOMMU_ON = 0, IOMMU_OFF };
 
 struct handoff {
 	uint64_t magic;
@@ -130,6 +131,7 @@ struct handoff {
 	uint32_t on_reset;     /* enum reset_action: what a guest's reset or triple fault does */
 	uint32_t on_no_disk;   /* enum no_disk_action: its disk can't be had */
 	uint32_t disk_errors;  /* enum disk_errors_action: its back end fails */
+	uint32_t iommu;	       /* enum iommu_use */
 	uint32_t nic_settle;   /* us that a network card's ring goes on receiving at a freeze */
 	uint64_t memory;       /* limit of guest RAM in bytes, 0 = all */
 	uint16_t console_port; /* I/O base of the 16550, 0x3f8 */

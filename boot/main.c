@@ -110,6 +110,7 @@ static void fill_config(struct handoff *h)
 	h->store_place = config.store;
 	h->on_no_disk = config.on_no_disk;
 	h->disk_errors = config.disk_errors;
+	h->iommu = config.iommu;
 	h->console_port = config.console_port;
 	h->console_baud = config.console_baud;
 	h->n_nics = config.n_nics;

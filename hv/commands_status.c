@@ -6,6 +6,7 @@
 #include "hv/console.h"
 #include "hv/freeze.h"
 #include "hv/guest.h"
+#include "hv/iommu.h"
 #include "hv/memmap.h"
 #include "hv/node.h"
 #include "hv/stats.h"
@@ -116,6 +117,25 @@ static void console_text(void)
 		    (ull)c.output_lost);
 }
 
+static void iommu_json(void)
+{
+	struct iommu_status s = iommu_status();
+
+	out(",\"iommu\":{\"on\":%s,\"units\":%u,\"faults\":%llu}", s.on ? "true" : "false", s.units,
+	    (ull)s.faults);
+}
+
+static void iommu_text(void)
+{
+	struct iommu_status s = iommu_status();
+
+	if (s.on)
+		out("iommu       VT-d, %u unit%s, %llu accesses stopped\n", s.units,
+		    s.units == 1 ? "" : "s", (ull)s.faults);
+	else
+		out("iommu       none: the DMA of cards is not checked\n");
+}
+
 static void status_json(void)
 {
 	const struct guest_map *m = guest_memory_map();
@@ -137,6 +157,7 @@ static void status_json(void)
 	armed_json();
 	experiment_json();
 	console_json();
+	iommu_json();
 	out(",\"cpus\":[");
 	for (unsigned i = 0; i < vcpu_count(); i++) {
 		const struct vcpu *v = vcpu_get(i);
@@ -193,6 +214,7 @@ static void status_text(void)
 	    (ull)(m->ram_bytes >> 20), (ull)(m->hv_size >> 20), (ull)m->hv_base,
 	    (ull)(pages_free_count() * PAGE_SIZE >> 20));
 	out("units       %u\n", unit_count());
+	iommu_text();
 	console_text();
 	for (unsigned i = 0; i < vcpu_count(); i++) {
 		const struct vcpu *v = vcpu_get(i);

@@ -5,6 +5,7 @@
 #include "arch/x86_64/arch.h"
 #include "hv/disk.h"
 #include "hv/fmt.h"
+#include "hv/iommu.h"
 #include "hv/log.h"
 #include "storage/ahci.h"
 #include "storage/ide.h"
@@ -146,6 +147,7 @@ static struct controller *controller_new(const struct host_function *f, const ch
 
 	*c = (struct controller){.kind = kind, .next = next};
 	host_function_command(f, HOST_COMMAND_MEMORY | HOST_COMMAND_IO | HOST_COMMAND_MASTER, 0);
+	iommu_assign(f->bus, f->dev, f->fn, IOMMU_HYPERVISOR);
 	controllers[n_controllers] = *f;
 	c->common.function = &controllers[n_controllers++];
 	return c;

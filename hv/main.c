@@ -10,6 +10,7 @@
 #include "hv/experiment.h"
 #include "hv/freeze.h"
 #include "hv/guest.h"
+#include "hv/iommu.h"
 #include "hv/log.h"
 #include "hv/machine.h"
 #include "hv/msr.h"
@@ -134,6 +135,7 @@ static void build_board(void)
 	freeze_mark_at(handoff->freeze_mark);
 	disk_init(handoff);
 	pass_nics(handoff);
+	iommu_start(&map); /* now it is known whose each card is */
 }
 
 static uint64_t build_tables(void *tables)

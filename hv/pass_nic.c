@@ -3,6 +3,7 @@
  * theirs alone. Registers: 82540EM and 82574 manuals, "Register Descriptions". */
 #include <errno.h>
 #include <string.h>
+#include "hv/iommu.h"
 #include "hv/log.h"
 #include "hv/nic.h"
 #include "hv/pass.h"
@@ -137,6 +138,8 @@ static void give(struct pass *p, const struct model *m, const uint8_t mac[MAC_BY
 
 	if (!err)
 		err = pass_add(p);
+	if (!err)
+		iommu_assign(p->at.bus, p->at.dev, p->at.fn, IOMMU_GUEST);
 	if (err == -ENOMEM)
 		log_error("nic %02x:%02x.%x: no memory to catch its frames in at a freeze, so it "
 			  "stays off: raise hv_memory=",

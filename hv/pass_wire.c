@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include "hv/freeze.h"
 #include "hv/guest.h"
+#include "hv/iommu.h"
 #include "hv/nic.h"
 #include "hv/pass.h"
 #include "hv/vcpu.h"
@@ -227,6 +228,7 @@ int pass_wire_add(struct pass *p, const struct nic_family *f, uint32_t settle_us
 	w = heap_alloc(sizeof(*w));
 	w->p = p;
 	w->settle_ns = settle_us * 1000ull;
+	iommu_share(own, NIC_OWN_BYTES(f->queues) / PAGE_SIZE);
 	nic_init(&w->nic, f, &io, own, pool, POOL_BYTES);
 	vtimer_init(&w->timer, &cpu_get(0)->timers, due);
 	p->card = &ops;

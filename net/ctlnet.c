@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "net/ctlnet.h"
 #include "arch/x86_64/arch.h"
+#include "hv/iommu.h"
 #include "hv/log.h"
 #include "net/control.h"
 #include "net/entropy.h"
@@ -154,6 +155,7 @@ void ctlnet_init(const struct handoff *h, const struct control_handler *handler)
 
 	if (!d)
 		return;
+	iommu_assign(d->bus, d->dev, d->fn, IOMMU_HYPERVISOR);
 	d->receive = stack_input;
 	d->wake = wake;
 	if (d->ops->start(d) != 0) {

@@ -153,6 +153,10 @@ static inline uint32_t guest_pkru(void)
 	return lo;
 }
 
+static inline void wbinvd(void)
+{
+	asm volatile("wbinvd" : : : "memory");
+}
 static inline void cli(void)
 {
 	asm volatile("cli" : : : "memory");

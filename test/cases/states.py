@@ -6,6 +6,8 @@ from cases import case
 from frozen import States
 from node import Failure, check
 
+# A key typed at the prompt can meet the moment of the timer, on a busy host: what is late because of it is not late again and again.
+DISTURBED = 3
 TRIES = 12
 STRIDE = 256  # ticks; a sled takes at least twice as many
 SLED_ENTRY = 8  # bytes between the CPUID and the sled, at most
@@ -136,12 +138,12 @@ class Session:
             self.base[line] = self.kernel.run_scenario(line)
         return self.base[line]
 
-    def not_late(self, line, said):
+    def late(self, line, said):
         k = self.kernel
-        if not k.exact or "late" not in said:
-            return
-        limit = self.base_of(line)["late"] + k.ticks(LATE_US[k.emu])
-        check(said["late"] <= limit, f"{line}: {said['late']} ticks late, without a freeze {self.base_of(line)['late']}")
+        return k.exact and "late" in said and said["late"] > self.base_of(line)["late"] + k.ticks(LATE_US[k.emu])
+
+    def too_late(self, line, said):
+        raise Failure(f"{line}: {said['late']} ticks late {DISTURBED} times, without a freeze {self.base_of(line)['late']}")
 
     def freeze_in(self, scenario, roundtrip):
         """One freeze in a state."""
@@ -149,15 +151,17 @@ class Session:
         if not how:
             return
         base = self.base_of(scenario.line)
-        for tries in reversed(range(1 if self.kernel.exact else TRIES)):
+        for tries in reversed(range(DISTURBED if self.kernel.exact else TRIES)):
             status, said = self.kernel.frozen(scenario.line, how, roundtrip)
             try:
                 scenario.want(status, base)
-                break
             except Failure:  # in real time the moment can be missed
-                if not tries:
+                if self.kernel.exact or not tries:
                     raise
-        self.not_late(scenario.line, said)
+                continue
+            if not self.late(scenario.line, said):
+                return
+        self.too_late(scenario.line, said)
 
     def all(self, scenarios, roundtrips):
         for roundtrip in roundtrips:
@@ -170,12 +174,15 @@ class Session:
         near = k.ticks(NEAR_US + ("periodic" in line or line == "rtc") * TAKEN_US)
         base = self.base_of(line)
         ahead = base["due"] - base["here"]  # ticks from the CPUID on; the first freeze shows how many more
-        seen, too_early, too_late = set(), None, None
+        seen, too_early, too_late, disturbed = set(), None, None, 0
         for tries in range(TRIES):
             status, said = k.frozen(line, f"--on CPUID --in {k.ns(ahead)}ns", roundtrip)
             left = said["due"] - status["virtual_ticks"]
-            if abs(left) <= near:
-                self.not_late(line, said)
+            if abs(left) <= near and self.late(line, said):
+                disturbed += 1
+                if disturbed == DISTURBED:
+                    self.too_late(line, said)
+            elif abs(left) <= near:
                 seen.add("before" if left > 0 else "after")
             if seen == {"before", "after"}:
                 return

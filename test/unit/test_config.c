@@ -188,6 +188,7 @@ static void bad_values_say_what_is_right(void)
 		"i store=name:",
 		"i store=name:123456789012345678901234567890123456789012345",
 		"i on_no_disk=maybe",
+		"i iommu=maybe",
 		"i disk_room=31",
 		"i disk_room=1048577",
 		"i hv_memory=15",
@@ -320,13 +321,14 @@ static void addresses_are_numbers(void)
 
 static void places_on_disks_are_taken(void)
 {
-	CHECK(options("i kernel=k golden=ahci12 store=nvme0:3 on_no_disk=stop") == 0);
+	CHECK(options("i kernel=k golden=ahci12 store=nvme0:3 on_no_disk=stop iommu=off") == 0);
 	CHECK(config_finish(&c, &e) == 0);
 	CHECK_STR(c.golden.drive, "ahci12");
 	CHECK_EQ(c.golden.partition, 0);
 	CHECK_STR(c.store.drive, "nvme0");
 	CHECK_EQ(c.store.partition, 3);
 	CHECK_EQ(c.on_no_disk, NO_DISK_STOP);
+	CHECK_EQ(c.iommu, IOMMU_OFF);
 	CHECK(options("i kernel=k disk=f store=\"name:my store\"") == 0);
 	CHECK(config_finish(&c, &e) == 0);
 	CHECK_STR(c.store.name, "my store");
