@@ -12,8 +12,7 @@
 
 #define ASSIGNED_MAX	   64
 #define SHARED_MAX	   16
-#define RESERVED_PAGES_MAX 32768u /* 128 MiB */
-#define BUSES		   256u
+#define RESERVED_PAGES_MAX 32768u     /* 128 MiB */
 #define FAULT_PAUSE_NS	   1000000000 /* between two lines about faults */
 
 static struct assigned {
@@ -28,8 +27,14 @@ static struct shared {
 } shared[SHARED_MAX];
 static unsigned n_shared;
 
+static struct dmar dmar;
 static struct vtd units[DMAR_UNITS_MAX];
 static unsigned n_units;
+static struct ability { /* what all units can do */
+	bool has_1g;
+	unsigned levels;
+} can;
+static int found; /* 0, or why the units can't be used */
 static bool on;
 static uint64_t faults;		  /* boot CPU */
 static struct vtimer fault_pause; /* while it runs, faults are masked */
@@ -50,14 +55,7 @@ void iommu_share(const void *pages, size_t count)
 
 /* --- tables --- */
 
-/* What all units can do. */
-struct ability {
-	bool has_1g;
-	unsigned levels;
-};
-
 struct tables {
-	struct ability can;
 	uint64_t (*root)[2];
 	uint64_t domain[IOMMU_DOMAINS]; /* second-level tables; 0: nothing is reached */
 };
@@ -97,26 +95,26 @@ static int reserve(const struct guest_map *m, const struct dmar_range *r, uint64
 	return 0;
 }
 
-static int build_others(const struct guest_map *m, const struct dmar *d, uint64_t *root)
+static int build_others(const struct guest_map *m, uint64_t *root)
 {
 	unsigned pages = 0;
 	int err = 0;
 
-	if (!d->n_reserved)
+	if (!dmar.n_reserved)
 		return 0;
 	if (!table_page(NULL, root))
 		return -ENOMEM;
-	for (unsigned i = 0; i < d->n_reserved && !err; i++)
-		err = reserve(m, &d->reserved[i], *root, &pages);
+	for (unsigned i = 0; i < dmar.n_reserved && !err; i++)
+		err = reserve(m, &dmar.reserved[i], *root, &pages);
 	return err;
 }
 
-static int build_hypervisor(const struct guest_map *m, bool has_1g, uint64_t *root)
+static int build_hypervisor(const struct guest_map *m, uint64_t *root)
 {
 	static struct guest_map own;
 	struct npt_format f = vtd_format;
 
-	f.has_1g = has_1g;
+	f.has_1g = can.has_1g;
 	own.n = 1;
 	own.range[0] = (struct guest_range){
 		.gpa = m->hv_base, .hpa = m->hv_base, .size = m->hv_size, .type = MT_WB};
@@ -135,12 +133,12 @@ static int share(const struct shared *s, uint64_t root)
 	return err;
 }
 
-static int build_guest(const struct guest_map *m, bool has_1g, uint64_t *root)
+static int build_guest(const struct guest_map *m, uint64_t *root)
 {
 	struct npt_format f = vtd_format;
 	int err;
 
-	f.has_1g = has_1g;
+	f.has_1g = can.has_1g;
 	err = npt_build(m, &f, &alloc, root);
 	for (unsigned i = 0; i < n_shared && !err; i++)
 		err = share(&shared[i], *root);
@@ -164,7 +162,7 @@ static int set_context(const struct tables *t, struct host_pci at, enum iommu_do
 	context = table_virt(NULL, bus[0] & ~(uint64_t)(PAGE_SIZE - 1));
 	entry = context[at.dev << 3 | at.fn];
 	if (!entry[0])
-		vtd_context_entry(entry, t->domain[domain], t->can.levels, (uint16_t)(domain + 1));
+		vtd_context_entry(entry, t->domain[domain], can.levels, (uint16_t)(domain + 1));
 	return 0;
 }
 
@@ -213,31 +211,30 @@ static int fit(uint64_t *root, unsigned levels)
 	return 0;
 }
 
-static int build_domains(const struct guest_map *m, const struct dmar *d, struct tables *t)
+static int build_domains(const struct guest_map *m, struct tables *t)
 {
-	int err = build_others(m, d, &t->domain[IOMMU_OTHERS]);
+	int err = build_others(m, &t->domain[IOMMU_OTHERS]);
 
 	if (!err)
-		err = build_hypervisor(m, t->can.has_1g, &t->domain[IOMMU_HYPERVISOR]);
+		err = build_hypervisor(m, &t->domain[IOMMU_HYPERVISOR]);
 	if (!err)
-		err = build_guest(m, t->can.has_1g, &t->domain[IOMMU_GUEST]);
+		err = build_guest(m, &t->domain[IOMMU_GUEST]);
 	for (unsigned i = 0; i < IOMMU_DOMAINS && !err; i++)
-		err = fit(&t->domain[i], t->can.levels);
+		err = fit(&t->domain[i], can.levels);
 	return err;
 }
 
-static int build(const struct guest_map *m, const struct dmar *d, struct ability can,
-		 uint64_t *root_hpa)
+static int build(const struct guest_map *m, uint64_t *root_hpa)
 {
 	static struct tables tables;
 	struct tables *t = &tables;
 	struct rest rest = {.t = t};
 	int err;
 
-	*t = (struct tables){.can = can, .root = table_page(NULL, root_hpa)};
+	*t = (struct tables){.root = table_page(NULL, root_hpa)};
 	if (!t->root)
 		return -ENOMEM;
-	err = build_domains(m, d, t);
+	err = build_domains(m, t);
 	for (unsigned i = 0; i < n_assigned && !err; i++)
 		err = set_with_alias(t, &assigned[i]);
 	if (!err)
@@ -317,31 +314,41 @@ static int route_faults(void)
 
 /* --- start --- */
 
-static int find_units(const struct dmar *d, struct ability *can)
+static int find_units(void)
 {
 	int err = 0;
 
-	*can = (struct ability){true, 4};
-	for (n_units = 0; n_units < d->n_units && !err; n_units++) {
+	can = (struct ability){true, 4};
+	for (n_units = 0; n_units < dmar.n_units && !err; n_units++) {
 		const struct vtd *u = &units[n_units];
-		void *regs = mmio_map((hpa_t){d->unit[n_units]}, VTD_BYTES);
+		void *regs = mmio_map((hpa_t){dmar.unit[n_units]}, VTD_BYTES);
 
 		err = regs ? vtd_init(&units[n_units], regs) : -ENOMEM;
-		can->has_1g &= vtd_has_1g(u);
-		if (vtd_levels(u) < can->levels)
-			can->levels = vtd_levels(u);
+		can.has_1g &= vtd_has_1g(u);
+		if (vtd_levels(u) < can.levels)
+			can.levels = vtd_levels(u);
 	}
 	return err;
 }
 
-static int start(const struct guest_map *m, const struct dmar *d)
+void iommu_init(void)
 {
-	struct ability can;
+	const struct acpi_header *h = host_acpi_table("DMAR", 0);
+
+	if (!h)
+		return;
+	found = dmar_parse(&dmar, h, h->length);
+	if (!found)
+		found = find_units();
+}
+
+static int start(const struct guest_map *m)
+{
 	uint64_t root;
-	int err = find_units(d, &can);
+	int err = found;
 
 	if (!err)
-		err = build(m, d, can, &root);
+		err = build(m, &root);
 	for (unsigned i = 0; i < n_units && !err; i++)
 		err = vtd_start(&units[i], root);
 	return err ? err : route_faults();
@@ -358,6 +365,7 @@ static const char *why(int err)
 		return "the firmware reserves more than 128 MiB, or has too many units";
 	case -ERANGE:
 		return "memory above 512 GiB is out of its reach";
+	case -ENODEV:
 	case -ETIMEDOUT:
 		return "it does not answer";
 	default:
@@ -367,18 +375,15 @@ static const char *why(int err)
 
 void iommu_start(const struct guest_map *m)
 {
-	const struct acpi_header *h = host_acpi_table("DMAR", 0);
-	static struct dmar d;
 	int err;
 
-	if (!h || handoff->iommu == IOMMU_OFF) {
+	if (!host_acpi_table("DMAR", 0) || handoff->iommu == IOMMU_OFF) {
 		log_info("iommu: %s: the DMA of cards is not checked",
-			 h ? "off, as iommu=off says" : "the machine has no VT-d that is on");
+			 handoff->iommu == IOMMU_OFF ? "off, as iommu=off says"
+						     : "the machine has no VT-d that is on");
 		return;
 	}
-	err = dmar_parse(&d, h, h->length);
-	if (!err)
-		err = start(m, &d);
+	err = start(m);
 	if (err) {
 		log_error("iommu: VT-d can't be used, %s (%d): the DMA of cards is not checked",
 			  why(err), err);

@@ -15,6 +15,8 @@
 
 enum iommu_domain { IOMMU_OTHERS, IOMMU_HYPERVISOR, IOMMU_GUEST, IOMMU_DOMAINS };
 
+/* Boot, before devices are set up: nothing is remapped, whatever the firmware left. */
+void iommu_init(void);
 /* Boot, before iommu_start, by whoever takes the function. */
 void iommu_assign(uint8_t bus, uint8_t dev, uint8_t fn, enum iommu_domain domain);
 /* Pages of the hypervisor's that the guest's functions reach as well, by their physical address.

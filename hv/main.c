@@ -130,6 +130,7 @@ static void build_board(void)
 	vuart_init(COM1_PORT, COM1_IRQ);
 	ports_init();
 	pci_root_init(&map);
+	iommu_init();			       /* before our own devices do DMA, or interrupt */
 	ctlnet_init(handoff, &remote_handler); /* the disk may lie on the other side of it */
 	experiment_init(handoff);
 	freeze_mark_at(handoff->freeze_mark);

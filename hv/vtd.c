@@ -124,18 +124,6 @@ static int command(const struct vtd *u, uint32_t bit, bool set)
 	return wait_for(u, GSTS, bit, set && bit != G_WBF);
 }
 
-int vtd_init(struct vtd *u, volatile void *regs)
-{
-	*u = (struct vtd){.regs = regs};
-	u->cap = read64(u, CAP);
-	u->ecap = read64(u, ECAP);
-	if (u->cap == UINT64_MAX || !(u->cap & (CAP_SAGAW_3 | CAP_SAGAW_4)) ||
-	    !(u->ecap & ECAP_QI) || !(u->cap & CAP_SLLPS_2M))
-		return -ENOTSUP;
-	u->queue = pages_alloc(1);
-	return u->queue ? 0 : -ENOMEM;
-}
-
 bool vtd_has_1g(const struct vtd *u)
 {
 	return u->cap & CAP_SLLPS_1G;
@@ -146,7 +134,8 @@ unsigned vtd_levels(const struct vtd *u)
 	return u->cap & CAP_SAGAW_4 ? 4 : 3;
 }
 
-/* What the firmware may have set up: its own protection from DMA, too. */
+/* Off with what the firmware may have set up, which would stop our devices' DMA and messages: its
+ * own protection from DMA, too. */
 static int take_over(const struct vtd *u)
 {
 	static const uint32_t off[] = {G_TE, G_IRE, G_QIE};
@@ -160,6 +149,25 @@ static int take_over(const struct vtd *u)
 		err = wait_for(u, PMEN, PMEN_PRS, false);
 	}
 	return err;
+}
+
+int vtd_init(struct vtd *u, volatile void *regs)
+{
+	int err;
+
+	*u = (struct vtd){.regs = regs};
+	u->cap = read64(u, CAP);
+	u->ecap = read64(u, ECAP);
+	if (u->cap == UINT64_MAX)
+		return -ENODEV;
+	err = take_over(u);
+	if (err)
+		return err;
+	if (!(u->cap & (CAP_SAGAW_3 | CAP_SAGAW_4)) || !(u->ecap & ECAP_QI) ||
+	    !(u->cap & CAP_SLLPS_2M))
+		return -ENOTSUP;
+	u->queue = pages_alloc(1);
+	return u->queue ? 0 : -ENOMEM;
 }
 
 /* --- invalidation, by queue (6.5.2) --- */
@@ -203,10 +211,8 @@ static int invalidate_all(const struct vtd *u)
 
 int vtd_start(struct vtd *u, uint64_t root_hpa)
 {
-	int err = take_over(u);
+	int err = 0;
 
-	if (err)
-		return err;
 	wbinvd(); /* it may read the tables past the caches (ECAP.C) */
 	if (u->cap & CAP_RWBF)
 		err = command(u, G_WBF, true);

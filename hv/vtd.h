@@ -33,13 +33,15 @@ extern const struct npt_format vtd_format; /* how npt_build writes second-level 
 void vtd_root_entry(uint64_t entry[2], uint64_t context_hpa);
 void vtd_context_entry(uint64_t entry[2], uint64_t table_hpa, unsigned levels, uint16_t domain);
 
-/* `regs` are the unit's, VTD_BYTES of them. -ENOTSUP: it can't do what is needed here. */
+/* `regs` are the unit's, VTD_BYTES of them. It is off afterwards, whatever the firmware did.
+ * -ENODEV: there is nothing; -ETIMEDOUT: it does not answer; -ENOTSUP: it can't do what is needed
+ * here; -ENOMEM. */
 #define VTD_BYTES 0x5000u /* with fault records as far as their offset goes */
 int vtd_init(struct vtd *u, volatile void *regs);
 bool vtd_has_1g(const struct vtd *u);	  /* pages of 1 GiB */
 unsigned vtd_levels(const struct vtd *u); /* of its tables: 4, or 3 */
-/* Translation by these tables from now on, whatever the firmware did. They do not change any more.
- * -ETIMEDOUT: the unit does not answer, and is off as far as one knows. */
+/* Translation by these tables from now on. They do not change any more. -ETIMEDOUT: the unit does
+ * not answer, and is off as far as one knows. */
 int vtd_start(struct vtd *u, uint64_t root_hpa);
 
 /* Faults raise an interrupt at this CPU, if they are not masked. */

@@ -128,8 +128,17 @@ class Near:
         return latest >= 0 and tsc - self.ticks[latest] <= (NEAR_NS + ns) * self.hz / S
 
     def of(self, each):
-        """The lateness of those time-outs (tick, late) that are."""
-        return [late for tsc, late in each if self(tsc, late)]
+        """The lateness of those time-outs (tick, late) that are. Those that waited for a CPU together count once: that is one event, the latest of them."""
+        found, until = [], 0
+        for tsc, late in sorted(each):
+            if not self(tsc, late):
+                continue
+            if found and tsc - late * self.hz / S <= until:
+                found[-1] = max(found[-1], late)
+            else:
+                found.append(late)
+            until = tsc
+        return found
 
     def chance(self, each, rng):
         """As many ticks as these, anywhere in another run."""
