@@ -366,18 +366,22 @@ void log_seal(struct store *s, const char *name, uint32_t next_delta)
 
 /* --- flush --- */
 
-static int flush_all(struct store *s)
+int log_write(struct store *s)
 {
 	/* the windows may turn meanwhile, but one is not opened anew before it is written */
 	struct window *last = current(s), *before = &s->log.window[!s->log.current];
-	uint64_t target;
 	int err;
 
 	close_record(s);
-	target = s->log.appended;
 	err = write_window(s, before);
-	if (!err)
-		err = write_window(s, last);
+	return err ? err : write_window(s, last);
+}
+
+static int flush_all(struct store *s)
+{
+	uint64_t target = s->log.appended;
+	int err = log_write(s);
+
 	s->stats.flushes++;
 	if (err)
 		return err;

@@ -268,7 +268,7 @@ int checkpoint(struct store *s)
 	segments_mark(s);
 	err = describe(s, &b);
 	if (!err) /* the records before `replay` are never read again, but what they hold is */
-		err = log_flush(s);
+		err = log_write(s);
 	if (!err)
 		err = write_manifest(s, &b, replay);
 	free(b.data);

@@ -130,6 +130,7 @@ int log_copy(struct store *s, const struct extent *where, const struct block_vec
 int log_seal_room(struct store *s); /* 1: it has waited, ask again */
 void log_seal(struct store *s, const char *name, uint32_t next_delta); /* there is room */
 void log_remember(struct store *s, const struct extent *e); /* into the active memtable */
+int log_write(struct store *s); /* the device has all records so far, perhaps in its cache */
 int log_flush(struct store *s);
 void log_forget(struct store *s, uint64_t sector, uint64_t sectors); /* that place has a new use */
 /* Data that is still in memory. False: it is on the device. */
