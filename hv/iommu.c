@@ -226,17 +226,15 @@ static int build_domains(const struct guest_map *m, struct tables *t)
 
 static int build(const struct guest_map *m, uint64_t *root_hpa)
 {
-	static struct tables tables;
-	struct tables *t = &tables;
-	struct rest rest = {.t = t};
+	struct tables t = {.root = table_page(NULL, root_hpa)};
+	struct rest rest = {.t = &t};
 	int err;
 
-	*t = (struct tables){.root = table_page(NULL, root_hpa)};
-	if (!t->root)
+	if (!t.root)
 		return -ENOMEM;
-	err = build_domains(m, t);
+	err = build_domains(m, &t);
 	for (unsigned i = 0; i < n_assigned && !err; i++)
-		err = set_with_alias(t, &assigned[i]);
+		err = set_with_alias(&t, &assigned[i]);
 	if (!err)
 		host_pci_each(set_other, &rest);
 	return err ? err : rest.err;
