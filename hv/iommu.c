@@ -60,24 +60,6 @@ struct tables {
 	uint64_t domain[IOMMU_DOMAINS]; /* second-level tables; 0: nothing is reached */
 };
 
-static void *table_page(void *ctx, uint64_t *hpa)
-{
-	void *p = pages_alloc(1);
-
-	(void)ctx;
-	if (p)
-		*hpa = virt_to_phys(p).v;
-	return p;
-}
-
-static void *table_virt(void *ctx, uint64_t hpa)
-{
-	(void)ctx;
-	return phys_to_virt((hpa_t){hpa});
-}
-
-static const struct npt_alloc alloc = {.page = table_page, .virt = table_virt};
-
 static int reserve(const struct guest_map *m, const struct dmar_range *r, uint64_t root,
 		   unsigned *pages)
 {
@@ -88,7 +70,7 @@ static int reserve(const struct guest_map *m, const struct dmar_range *r, uint64
 			continue; /* the firmware has given it to two */
 		if ((*pages)++ == RESERVED_PAGES_MAX)
 			return -E2BIG;
-		err = npt_map_page(root, at, at, MT_WB, &vtd_format, &alloc);
+		err = npt_map_page(root, at, at, MT_WB, &vtd_format, &npt_pages);
 		if (err)
 			return err;
 	}
@@ -102,7 +84,7 @@ static int build_others(const struct guest_map *m, uint64_t *root)
 
 	if (!dmar.n_reserved)
 		return 0;
-	if (!table_page(NULL, root))
+	if (!npt_pages.page(NULL, root))
 		return -ENOMEM;
 	for (unsigned i = 0; i < dmar.n_reserved && !err; i++)
 		err = reserve(m, &dmar.reserved[i], *root, &pages);
@@ -118,7 +100,7 @@ static int build_hypervisor(const struct guest_map *m, uint64_t *root)
 	own.n = 1;
 	own.range[0] = (struct guest_range){
 		.gpa = m->hv_base, .hpa = m->hv_base, .size = m->hv_size, .type = MT_WB};
-	return npt_build(&own, &f, &alloc, root);
+	return npt_build(&own, &f, &npt_pages, root);
 }
 
 static int share(const struct shared *s, uint64_t root)
@@ -128,7 +110,7 @@ static int share(const struct shared *s, uint64_t root)
 	for (size_t i = 0; i < s->pages && !err; i++) {
 		uint64_t hpa = s->hpa + i * PAGE_SIZE;
 
-		err = npt_map_page(root, hpa, hpa, MT_WB, &vtd_format, &alloc);
+		err = npt_map_page(root, hpa, hpa, MT_WB, &vtd_format, &npt_pages);
 	}
 	return err;
 }
@@ -139,7 +121,7 @@ static int build_guest(const struct guest_map *m, uint64_t *root)
 	int err;
 
 	f.has_1g = can.has_1g;
-	err = npt_build(m, &f, &alloc, root);
+	err = npt_build(m, &f, &npt_pages, root);
 	for (unsigned i = 0; i < n_shared && !err; i++)
 		err = share(&shared[i], *root);
 	return err;
@@ -155,11 +137,11 @@ static int set_context(const struct tables *t, struct host_pci at, enum iommu_do
 	if (!t->domain[domain])
 		return 0;
 	if (!bus[0]) {
-		if (!table_page(NULL, &hpa))
+		if (!npt_pages.page(NULL, &hpa))
 			return -ENOMEM;
 		vtd_root_entry(bus, hpa);
 	}
-	context = table_virt(NULL, bus[0] & ~(uint64_t)(PAGE_SIZE - 1));
+	context = npt_pages.virt(NULL, bus[0] & ~(uint64_t)(PAGE_SIZE - 1));
 	entry = context[at.dev << 3 | at.fn];
 	if (!entry[0])
 		vtd_context_entry(entry, t->domain[domain], can.levels, (uint16_t)(domain + 1));
@@ -203,7 +185,7 @@ static int fit(uint64_t *root, unsigned levels)
 
 	if (levels == 4 || !*root)
 		return 0;
-	table = table_virt(NULL, *root);
+	table = npt_pages.virt(NULL, *root);
 	for (unsigned i = 1; i < PAGE_SIZE / sizeof(*table); i++)
 		if (table[i])
 			return -ERANGE;
@@ -226,7 +208,7 @@ static int build_domains(const struct guest_map *m, struct tables *t)
 
 static int build(const struct guest_map *m, uint64_t *root_hpa)
 {
-	struct tables t = {.root = table_page(NULL, root_hpa)};
+	struct tables t = {.root = npt_pages.page(NULL, root_hpa)};
 	struct rest rest = {.t = &t};
 	int err;
 

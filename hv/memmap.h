@@ -85,6 +85,7 @@ struct npt_alloc { /* zeroed 4 KiB pages; returns the virtual address and writes
 	void *(*virt)(void *ctx, uint64_t hpa);
 	void *ctx;
 };
+extern const struct npt_alloc npt_pages; /* the hypervisor's (hv/npt_pages.c); ctx is not used */
 int npt_build(const struct guest_map *m, const struct npt_format *f, const struct npt_alloc *a,
 	      uint64_t *root_hpa);
 /* Map one extra page (VMX APIC-access page at LAPIC_BASE, UC->WB type as given), read-write; a 4

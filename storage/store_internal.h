@@ -190,7 +190,7 @@ void tree_lock(struct store *s);
 void tree_unlock(struct store *s);
 
 /* --- store.c --- */
-/* `retry`: all that the device may lack is still in the log's windows. */
+/* `retry`: all that the device may lack is still in memory: the log's windows, the memtables. */
 void store_fail(struct store *s, int err, bool retry);
 int store_sync(struct store *s); /* flushes the device's cache; the store fails if that does */
 int view_read(struct store *s, const struct view *from, uint64_t sector,

@@ -126,7 +126,7 @@ void svm_handle_exit(struct vcpu *v)
 		exit_xsetbv(v, svm_insn_length(v, OP_XSETBV, 3));
 		return;
 	case VMEXIT_INVD: /* would throw away what the hypervisor has written, too */
-		asm volatile("wbinvd" : : : "memory");
+		wbinvd();
 		vcpu_skip(v, svm_insn_length(v, OP_INVD, 2));
 		return;
 	case VMEXIT_EXCP_DB:

@@ -81,22 +81,6 @@ static uint64_t table(uint64_t hpa)
 	return hpa | PTE_P | PTE_RW | PTE_US | PTE_A;
 }
 
-static void *page(void *ctx, uint64_t *hpa)
-{
-	void *p = pages_alloc(1);
-
-	(void)ctx;
-	if (p)
-		*hpa = virt_to_phys(p).v;
-	return p;
-}
-
-static void *virt(void *ctx, uint64_t hpa)
-{
-	(void)ctx;
-	return phys_to_virt((hpa_t){hpa});
-}
-
 int svm_npt_format(uint64_t pat, struct npt_format *f)
 {
 	*f = (struct npt_format){.leaf = leaf, .table = table};
@@ -104,16 +88,15 @@ int svm_npt_format(uint64_t pat, struct npt_format *f)
 }
 
 static struct npt_format format;
-static const struct npt_alloc alloc = {.page = page, .virt = virt};
 
 int svm_map_device(uint64_t gpa, uint64_t hpa)
 {
-	return npt_map_page(svm.n_cr3, gpa, hpa, MT_UC, &format, &alloc);
+	return npt_map_page(svm.n_cr3, gpa, hpa, MT_UC, &format, &npt_pages);
 }
 
 void svm_unmap_device(uint64_t gpa)
 {
-	npt_unmap_page(svm.n_cr3, gpa, &alloc);
+	npt_unmap_page(svm.n_cr3, gpa, &npt_pages);
 }
 
 int svm_npt_setup(void)
@@ -125,6 +108,6 @@ int svm_npt_setup(void)
 		return err;
 	}
 	format.has_1g = cpuid(0x80000001, 0).edx >> 26 & 1; /* Page1GB */
-	err = npt_build(guest_memory_map(), &format, &alloc, &svm.n_cr3);
-	return err ? err : npt_map_rom(svm.n_cr3, &format, &alloc);
+	err = npt_build(guest_memory_map(), &format, &npt_pages, &svm.n_cr3);
+	return err ? err : npt_map_rom(svm.n_cr3, &format, &npt_pages);
 }

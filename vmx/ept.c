@@ -33,37 +33,20 @@ static uint64_t ept_table(uint64_t hpa)
 	return hpa | EPT_READ | EPT_WRITE | EPT_EXECUTE;
 }
 
-static void *table_page(void *ctx, uint64_t *hpa)
-{
-	void *p = pages_alloc(1);
-
-	(void)ctx;
-	if (p)
-		*hpa = virt_to_phys(p).v;
-	return p;
-}
-
-static void *table_virt(void *ctx, uint64_t hpa)
-{
-	(void)ctx;
-	return phys_to_virt((hpa_t){hpa});
-}
-
 static struct npt_format format = {.leaf = ept_leaf, .table = ept_table};
-static const struct npt_alloc alloc = {.page = table_page, .virt = table_virt};
 
 /* The roots share tables below 4 GiB only as far as these were there when they parted. */
 int vmx_map_device(uint64_t gpa, uint64_t hpa)
 {
-	int err = npt_map_page(root, gpa, hpa, MT_UC, &format, &alloc);
+	int err = npt_map_page(root, gpa, hpa, MT_UC, &format, &npt_pages);
 
-	return err ? err : npt_map_page(apic_root, gpa, hpa, MT_UC, &format, &alloc);
+	return err ? err : npt_map_page(apic_root, gpa, hpa, MT_UC, &format, &npt_pages);
 }
 
 void vmx_unmap_device(uint64_t gpa)
 {
-	npt_unmap_page(root, gpa, &alloc);
-	npt_unmap_page(apic_root, gpa, &alloc);
+	npt_unmap_page(root, gpa, &npt_pages);
+	npt_unmap_page(apic_root, gpa, &npt_pages);
 }
 
 int vmx_ept_setup(void)
@@ -77,13 +60,13 @@ int vmx_ept_setup(void)
 	/* The APIC-access page: the processor looks at its address only, its contents are never
 	 * seen. */
 	apic_page = virt_to_phys(page).v;
-	err = npt_build(guest_memory_map(), &format, &alloc, &root);
+	err = npt_build(guest_memory_map(), &format, &npt_pages, &root);
 	if (!err)
-		err = npt_map_rom(root, &format, &alloc);
+		err = npt_map_rom(root, &format, &npt_pages);
 	if (!err)
-		err = npt_fork(root, LAPIC_BASE, &format, &alloc, &apic_root);
+		err = npt_fork(root, LAPIC_BASE, &format, &npt_pages, &apic_root);
 	if (!err)
-		err = npt_map_page(apic_root, LAPIC_BASE, apic_page, MT_WB, &format, &alloc);
+		err = npt_map_page(apic_root, LAPIC_BASE, apic_page, MT_WB, &format, &npt_pages);
 	if (err)
 		log_error("VT-x: the nested page tables can't be built (%d): raise hv_size", err);
 	return err;

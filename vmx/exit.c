@@ -206,7 +206,7 @@ static void exit_write_msr(struct vcpu *v)
 
 static void exit_invd(struct vcpu *v)
 {
-	asm volatile("wbinvd" : : : "memory"); /* INVD proper would lose what others wrote */
+	wbinvd(); /* INVD proper would lose what others wrote */
 	vcpu_skip(v, insn_len());
 }
 

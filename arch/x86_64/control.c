@@ -60,7 +60,7 @@ void control_init(void)
 			     :
 			     : "memory"); /* SDM vol. 3, 12.12.4: as for MTRR changes */
 		wrmsr(MSR_PAT, PAT_DEFAULT);
-		asm volatile("wbinvd" : : : "memory");
+		wbinvd();
 		write_cr3(read_cr3());
 	}
 }

@@ -1,4 +1,4 @@
-/* build: svm/fetch.c svm/regs.c svm/state_check.c svm/npt.c */
+/* build: svm/fetch.c svm/regs.c svm/state_check.c svm/npt.c hv/npt_pages.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The parts of svm/ that need no processor: state checks, registers, code bytes, nested entries. */
 #include <errno.h>
