@@ -62,6 +62,10 @@ $(B)/guest/initrd-network.gz: $(B)/guest/initrd.gz
 $(B)/guest/initrd-disk.gz: $(B)/guest/initrd.gz
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --disk $@ $(GUEST_BIN)
+# And one with KVM, and the test kernel that it is compared by.
+$(B)/guest/initrd-kvm.gz: $(B)/guest/initrd.gz $(B)/test/selfipi.bzimage
+	$(SAY) INITRD $@
+	$(Q)test/lib/mkinitrd --kvm $(B)/test/selfipi.bzimage $@ $(GUEST_BIN)
 .PHONY: guest
 guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz initrd-network.gz initrd-disk.gz)
 # A Debian system on a golden image (build/debian); not part of the setup, since it takes minutes.
@@ -281,7 +285,7 @@ demo: setup
 	$(call build,$(B)/stasis.efi $(B)/stasisctl)
 	$(Q)test/demo
 bench: setup
-	$(call build,tested $(B)/bench/storetrace)
+	$(call build,tested $(B)/bench/storetrace $(B)/guest/initrd-kvm.gz)
 	$(Q)test/bench $(T)
 
 # --- style and static checks -------------------------------------------------------------------

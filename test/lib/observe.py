@@ -58,12 +58,12 @@ def check_cards(cards):
 
 
 class Observed:
-    """One run: `act(seconds)` is called when all is under way, and does what is to be observed."""
+    """One run: `act(seconds)` is called when all is under way, and does what is to be observed. `rate` is each stream's (datagrams a second), `bitrate` TCP's."""
 
-    def __init__(self, nodes, wire, seconds, act):
+    def __init__(self, nodes, wire, seconds, act, rate=RATE, bitrate=BITRATE):
         before = [counters(n) for n in nodes]
         wire_before = wire.tell("stats")
-        self._start(nodes, seconds)
+        self._start(nodes, seconds, rate, bitrate)
         self.result = act(seconds)
         self.patience = 120 + 10 * seconds  # the host's seconds
         self._collect(nodes)
@@ -73,17 +73,17 @@ class Observed:
         self.wire = [{k: v - old[k] for k, v in new.items() if isinstance(v, int) and k != "in_flight"} for new, old in zip(wire_after["ends"], wire_before["ends"])]
 
     @staticmethod
-    def _start(nodes, seconds):
+    def _start(nodes, seconds, rate, bitrate):
         """In each guest all at once; its shell waits for all but the receiver, which it ends then."""
         a, b = nodes
         for n in nodes:
             n.run("rm -f /tmp/*; for f in ping iperf; do : >/tmp/$f; done")
         more = (
-            f"iperf3 -c {ADDRESS[1]} -t {seconds} -b {BITRATE} -i 1 --json >/tmp/iperf 2>&1 & /sbin/ping -D -i 0.1 -w {seconds} {ADDRESS[1]} >/tmp/ping 2>&1 & ",
+            f"iperf3 -c {ADDRESS[1]} -t {seconds} -b {bitrate} -i 1 --json >/tmp/iperf 2>&1 & /sbin/ping -D -i 0.1 -w {seconds} {ADDRESS[1]} >/tmp/ping 2>&1 & ",
             "iperf3 -s -1 >/tmp/server 2>&1 & ",
         )
         for n, to, out, into, what in reversed(list(zip(nodes, reversed(ADDRESS), PORTS, reversed(PORTS), more))):
-            streams = f"stream receive {into} /tmp/stream.txt >/tmp/received 2>&1 & r=$!; sleep 1; stream send {to} {out} {RATE} {seconds} >/tmp/sent 2>&1 & s=$!; "
+            streams = f"stream receive {into} /tmp/stream.txt >/tmp/received 2>&1 & r=$!; sleep 1; stream send {to} {out} {rate} {seconds} >/tmp/sent 2>&1 & s=$!; "
             n.start(f"{streams}{what}wait $s; sleep 3; kill -INT $r; wait $r; killall -q iperf3; wait")
 
     def _collect(self, nodes):
