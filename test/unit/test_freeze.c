@@ -335,21 +335,23 @@ static void repeated(void)
 	CHECK_EQ(backwards, 0);
 }
 
-/* The store's work goes on while frozen, and keeps neither the console nor the thaw from theirs. */
+/* The store's work goes on while frozen, and keeps neither the console nor the thaw from theirs. A
+ * busy host may give this CPU no time at all while it is frozen: it is frozen again then. */
 static void beside_disk_work(void)
 {
-	struct freeze_plan p = {.at = node_host_ticks() + 500 * US,
-				.for_ticks = 2000 * US,
-				.left = 1,
-				.exit_slot = NO_EXIT_SLOT};
-	uint64_t n = freeze_total() + 1;
-	unsigned before;
+	unsigned before = served;
 
 	disk_busy = true;
-	before = served;
-	CHECK_EQ(freeze_arm(&p), 0);
-	run_until_frozen(n);
-	check_record(&p);
+	for (unsigned tries = 0; tries < 100 && !disk_worked; tries++) {
+		struct freeze_plan p = {.at = node_host_ticks() + 500 * US,
+					.for_ticks = 2000 * US,
+					.left = 1,
+					.exit_slot = NO_EXIT_SLOT};
+
+		CHECK_EQ(freeze_arm(&p), 0);
+		run_until_frozen(freeze_total() + 1);
+		check_record(&p);
+	}
 	CHECK(disk_worked > 0);
 	CHECK(served - before >= disk_worked);
 	disk_busy = false;
