@@ -49,9 +49,9 @@ static int take_reserved(struct dmar *d, const void *at)
 	if (x.segment != 0 || x.base % PAGE || x.limit <= x.base || x.limit >> ADDRESS_BITS ||
 	    (x.limit + 1) % PAGE)
 		return 0;
-	if (d->n_reserved == DMAR_RESERVED_MAX)
+	if (d->reserved.n == IOMMU_RESERVED_MAX)
 		return -E2BIG;
-	d->reserved[d->n_reserved++] = (struct dmar_range){x.base, x.limit};
+	d->reserved.range[d->reserved.n++] = (struct iommu_range){x.base, x.limit};
 	return 0;
 }
 
@@ -61,7 +61,7 @@ int dmar_parse(struct dmar *d, const void *table, size_t size)
 	size_t left = size > TABLE_HEADER ? size - TABLE_HEADER : 0;
 	int err = 0;
 
-	d->n_units = d->n_reserved = 0;
+	d->n_units = d->reserved.n = 0;
 	while (left >= sizeof(struct structure) && !err) {
 		struct structure s;
 

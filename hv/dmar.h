@@ -6,16 +6,14 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include "hv/iommu_ops.h"
 
-#define DMAR_UNITS_MAX	  64
-#define DMAR_RESERVED_MAX 64
+#define DMAR_UNITS_MAX 64
 
 struct dmar {
-	unsigned n_units, n_reserved;
-	uint64_t unit[DMAR_UNITS_MAX]; /* physical addresses of the registers; PCI segment 0 */
-	struct dmar_range {
-		uint64_t base, last;   /* bytes, both inclusive; page multiples, `last` less one */
-	} reserved[DMAR_RESERVED_MAX]; /* RMRR: devices may use it without a driver's leave */
+	unsigned n_units;
+	uint64_t unit[DMAR_UNITS_MAX];	/* physical addresses of the registers; PCI segment 0 */
+	struct iommu_reserved reserved; /* RMRR */
 };
 
 /* `size` bytes that begin with the table's header. 0; -EINVAL: there is no unit, or the table ends

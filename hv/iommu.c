@@ -4,11 +4,10 @@
 #include "arch/x86_64/acpi_tables.h"
 #include "arch/x86_64/arch.h"
 #include "boot/handoff.h"
-#include "hv/dmar.h"
 #include "hv/guest.h"
+#include "hv/iommu_ops.h"
 #include "hv/log.h"
 #include "hv/vcpu.h"
-#include "hv/vtd.h"
 
 #define ASSIGNED_MAX	   64
 #define SHARED_MAX	   16
@@ -27,13 +26,9 @@ static struct shared {
 } shared[SHARED_MAX];
 static unsigned n_shared;
 
-static struct dmar dmar;
-static struct vtd units[DMAR_UNITS_MAX];
-static unsigned n_units;
-static struct ability { /* what all units can do */
-	bool has_1g;
-	unsigned levels;
-} can;
+static const struct iommu_ops *const makers[] = {&vtd_ops, &amdvi_ops};
+static const struct iommu_ops *ops; /* NULL: the machine has none */
+static struct iommu_machine machine;
 static int found; /* 0, or why the units can't be used */
 static bool on;
 static uint64_t faults;		  /* boot CPU */
@@ -55,12 +50,7 @@ void iommu_share(const void *pages, size_t count)
 
 /* --- tables --- */
 
-struct tables {
-	uint64_t (*root)[2];
-	uint64_t domain[IOMMU_DOMAINS]; /* second-level tables; 0: nothing is reached */
-};
-
-static int reserve(const struct guest_map *m, const struct dmar_range *r, uint64_t root,
+static int reserve(const struct guest_map *m, const struct iommu_range *r, uint64_t root,
 		   unsigned *pages)
 {
 	for (uint64_t at = r->base; at < r->last; at += PAGE_SIZE) {
@@ -70,7 +60,7 @@ static int reserve(const struct guest_map *m, const struct dmar_range *r, uint64
 			continue; /* the firmware has given it to two */
 		if ((*pages)++ == RESERVED_PAGES_MAX)
 			return -E2BIG;
-		err = npt_map_page(root, at, at, MT_WB, &vtd_format, &npt_pages);
+		err = npt_map_page(root, at, at, MT_WB, &machine.format, &npt_pages);
 		if (err)
 			return err;
 	}
@@ -82,25 +72,23 @@ static int build_others(const struct guest_map *m, uint64_t *root)
 	unsigned pages = 0;
 	int err = 0;
 
-	if (!dmar.n_reserved)
+	if (!machine.reserved.n)
 		return 0;
 	if (!npt_pages.page(NULL, root))
 		return -ENOMEM;
-	for (unsigned i = 0; i < dmar.n_reserved && !err; i++)
-		err = reserve(m, &dmar.reserved[i], *root, &pages);
+	for (unsigned i = 0; i < machine.reserved.n && !err; i++)
+		err = reserve(m, &machine.reserved.range[i], *root, &pages);
 	return err;
 }
 
 static int build_hypervisor(const struct guest_map *m, uint64_t *root)
 {
 	static struct guest_map own;
-	struct npt_format f = vtd_format;
 
-	f.has_1g = can.has_1g;
 	own.n = 1;
 	own.range[0] = (struct guest_range){
 		.gpa = m->hv_base, .hpa = m->hv_base, .size = m->hv_size, .type = MT_WB};
-	return npt_build(&own, &f, &npt_pages, root);
+	return npt_build(&own, &machine.format, &npt_pages, root);
 }
 
 static int share(const struct shared *s, uint64_t root)
@@ -110,72 +98,18 @@ static int share(const struct shared *s, uint64_t root)
 	for (size_t i = 0; i < s->pages && !err; i++) {
 		uint64_t hpa = s->hpa + i * PAGE_SIZE;
 
-		err = npt_map_page(root, hpa, hpa, MT_WB, &vtd_format, &npt_pages);
+		err = npt_map_page(root, hpa, hpa, MT_WB, &machine.format, &npt_pages);
 	}
 	return err;
 }
 
 static int build_guest(const struct guest_map *m, uint64_t *root)
 {
-	struct npt_format f = vtd_format;
-	int err;
+	int err = npt_build(m, &machine.format, &npt_pages, root);
 
-	f.has_1g = can.has_1g;
-	err = npt_build(m, &f, &npt_pages, root);
 	for (unsigned i = 0; i < n_shared && !err; i++)
 		err = share(&shared[i], *root);
 	return err;
-}
-
-/* --- contexts --- */
-
-static int set_context(const struct tables *t, struct host_pci at, enum iommu_domain domain)
-{
-	uint64_t hpa, (*context)[2];
-	uint64_t *bus = t->root[at.bus], *entry;
-
-	if (!t->domain[domain])
-		return 0;
-	if (!bus[0]) {
-		if (!npt_pages.page(NULL, &hpa))
-			return -ENOMEM;
-		vtd_root_entry(bus, hpa);
-	}
-	context = npt_pages.virt(NULL, bus[0] & ~(uint64_t)(PAGE_SIZE - 1));
-	entry = context[at.dev << 3 | at.fn];
-	if (!entry[0])
-		vtd_context_entry(entry, t->domain[domain], can.levels, (uint16_t)(domain + 1));
-	return 0;
-}
-
-static bool is_there(struct host_pci at)
-{
-	return host_pci_get(at, 0, 4) != UINT32_MAX;
-}
-
-/* A bridge from PCI Express to PCI speaks for what is behind it, as device 0 of its bus. */
-static int set_with_alias(const struct tables *t, const struct assigned *a)
-{
-	struct host_pci bridge = {.bus = a->at.bus};
-	int err = set_context(t, a->at, a->domain);
-
-	if (!err && bridge.bus && !is_there(bridge))
-		err = set_context(t, bridge, a->domain);
-	return err;
-}
-
-struct rest {
-	const struct tables *t;
-	int err;
-};
-
-static bool set_other(struct host_pci at, void *ctx)
-{
-	struct rest *r = ctx;
-
-	if (!r->err) /* those that somebody has taken have theirs */
-		r->err = set_context(r->t, at, IOMMU_OTHERS);
-	return r->err;
 }
 
 /* The tables have 4 levels: for 3, their first entry's table, and nothing may be beyond it. */
@@ -193,38 +127,56 @@ static int fit(uint64_t *root, unsigned levels)
 	return 0;
 }
 
-static int build_domains(const struct guest_map *m, struct tables *t)
+static int build(const struct guest_map *m, uint64_t root[IOMMU_DOMAINS])
 {
-	int err = build_others(m, &t->domain[IOMMU_OTHERS]);
+	int err = build_others(m, &root[IOMMU_OTHERS]);
 
 	if (!err)
-		err = build_hypervisor(m, &t->domain[IOMMU_HYPERVISOR]);
+		err = build_hypervisor(m, &root[IOMMU_HYPERVISOR]);
 	if (!err)
-		err = build_guest(m, &t->domain[IOMMU_GUEST]);
+		err = build_guest(m, &root[IOMMU_GUEST]);
 	for (unsigned i = 0; i < IOMMU_DOMAINS && !err; i++)
-		err = fit(&t->domain[i], can.levels);
+		err = fit(&root[i], machine.levels);
 	return err;
 }
 
-static int build(const struct guest_map *m, uint64_t *root_hpa)
-{
-	struct tables t = {.root = npt_pages.page(NULL, root_hpa)};
-	struct rest rest = {.t = &t};
-	int err;
+/* --- who reaches what --- */
 
-	if (!t.root)
-		return -ENOMEM;
-	err = build_domains(m, &t);
-	for (unsigned i = 0; i < n_assigned && !err; i++)
-		err = set_with_alias(&t, &assigned[i]);
-	if (!err)
-		host_pci_each(set_other, &rest);
-	return err ? err : rest.err;
+struct reaching {
+	const uint64_t *root; /* of each domain's table; 0: nothing is reached */
+	int err;
+};
+
+static int reach(const struct reaching *r, struct host_pci at, enum iommu_domain domain)
+{
+	if (!r->root[domain])
+		return 0;
+	return ops->reach(at, r->root[domain], (uint16_t)(domain + 1));
+}
+
+static bool other_reaches(struct host_pci at, void *ctx)
+{
+	struct reaching *r = ctx;
+
+	if (!r->err) /* those that somebody has taken reach theirs already */
+		r->err = reach(r, at, IOMMU_OTHERS);
+	return r->err;
+}
+
+static int reach_all(const uint64_t root[IOMMU_DOMAINS])
+{
+	struct reaching r = {.root = root};
+
+	for (unsigned i = 0; i < n_assigned && !r.err; i++)
+		r.err = reach(&r, assigned[i].at, assigned[i].domain);
+	if (!r.err)
+		host_pci_each(other_reaches, &r);
+	return r.err;
 }
 
 /* --- faults --- */
 
-static void report(const struct vtd_fault *f, bool lost)
+static void report(const struct iommu_fault *f, bool lost)
 {
 	log_warn("iommu: %02x:%02x.%x was kept from %s 0x%llx%s (reason %u; %llu so far%s)", f->bus,
 		 f->dev, f->fn, f->read ? "reading" : "writing", (unsigned long long)f->address,
@@ -235,25 +187,18 @@ static void report(const struct vtd_fault *f, bool lost)
 /* One line for all of them. False: there were none. */
 static bool take_faults(void)
 {
-	struct vtd_fault f, first = {0};
+	struct iommu_fault f, first = {0};
 	bool any = false, lost = false;
 
-	for (unsigned i = 0; i < n_units; i++)
-		while (vtd_fault_next(&units[i], &f, &lost)) {
-			if (!any)
-				first = f;
-			any = true;
-			faults++;
-		}
+	while (ops->fault_next(&f, &lost)) {
+		if (!any)
+			first = f;
+		any = true;
+		faults++;
+	}
 	if (any)
 		report(&first, lost);
 	return any;
-}
-
-static void mask_all(bool masked)
-{
-	for (unsigned i = 0; i < n_units; i++)
-		vtd_fault_mask(&units[i], masked);
 }
 
 static void pause_faults(void)
@@ -269,13 +214,13 @@ static void pause_over(struct vtimer *t, vns_t now)
 	if (take_faults())
 		pause_faults();
 	else
-		mask_all(false);
+		ops->fault_mask(false);
 }
 
 static void fault_interrupt(void *dev)
 {
 	(void)dev;
-	mask_all(true);
+	ops->fault_mask(true);
 	(void)take_faults();
 	pause_faults();
 }
@@ -287,50 +232,35 @@ static int route_faults(void)
 	if (vector < 0)
 		return vector;
 	vtimer_init(&fault_pause, &this_cpu()->timers, pause_over);
-	for (unsigned i = 0; i < n_units; i++)
-		vtd_fault_interrupt(&units[i], (uint8_t)vector, this_cpu()->apic_id);
+	ops->fault_interrupt((uint8_t)vector, this_cpu()->apic_id);
 	return 0;
 }
 
 /* --- start --- */
 
-static int find_units(void)
-{
-	int err = 0;
-
-	can = (struct ability){true, 4};
-	for (n_units = 0; n_units < dmar.n_units && !err; n_units++) {
-		const struct vtd *u = &units[n_units];
-		void *regs = mmio_map((hpa_t){dmar.unit[n_units]}, VTD_BYTES);
-
-		err = regs ? vtd_init(&units[n_units], regs) : -ENOMEM;
-		can.has_1g &= vtd_has_1g(u);
-		if (vtd_levels(u) < can.levels)
-			can.levels = vtd_levels(u);
-	}
-	return err;
-}
-
 void iommu_init(void)
 {
-	const struct acpi_header *h = host_acpi_table("DMAR", 0);
+	for (unsigned i = 0; i < sizeof(makers) / sizeof(makers[0]) && !ops; i++) {
+		const struct acpi_header *h = host_acpi_table(makers[i]->signature, 0);
 
-	if (!h)
-		return;
-	found = dmar_parse(&dmar, h, h->length);
-	if (!found)
-		found = find_units();
+		if (!h)
+			continue;
+		ops = makers[i];
+		found = ops->find(&machine, h, h->length);
+	}
 }
 
 static int start(const struct guest_map *m)
 {
-	uint64_t root;
+	uint64_t root[IOMMU_DOMAINS] = {0};
 	int err = found;
 
 	if (!err)
-		err = build(m, &root);
-	for (unsigned i = 0; i < n_units && !err; i++)
-		err = vtd_start(&units[i], root);
+		err = build(m, root);
+	if (!err)
+		err = reach_all(root);
+	if (!err)
+		err = ops->start();
 	return err ? err : route_faults();
 }
 
@@ -338,7 +268,7 @@ static const char *why(int err)
 {
 	switch (err) {
 	case -ENOTSUP:
-		return "it has no queued invalidation, or no pages of 2 MiB";
+		return "it is too old";
 	case -ENOMEM:
 		return "no memory: raise hv_memory=";
 	case -E2BIG:
@@ -357,24 +287,23 @@ void iommu_start(const struct guest_map *m)
 {
 	int err;
 
-	if (!host_acpi_table("DMAR", 0) || handoff->iommu == IOMMU_OFF) {
+	if (!ops || handoff->iommu == IOMMU_OFF) {
 		log_info("iommu: %s: the DMA of cards is not checked",
-			 handoff->iommu == IOMMU_OFF ? "off, as iommu=off says"
-						     : "the machine has no VT-d that is on");
+			 ops ? "off, as iommu=off says" : "the machine has none that is on");
 		return;
 	}
 	err = start(m);
 	if (err) {
-		log_error("iommu: VT-d can't be used, %s (%d): the DMA of cards is not checked",
-			  why(err), err);
+		log_error("iommu: %s can't be used, %s (%d): the DMA of cards is not checked",
+			  ops->name, why(err), err);
 		return;
 	}
 	on = true;
-	log_info("iommu: VT-d, %u unit%s: each card reaches its owner's memory only", n_units,
-		 n_units == 1 ? "" : "s");
+	log_info("iommu: %s, %u unit%s: each card reaches its owner's memory only", ops->name,
+		 machine.units, machine.units == 1 ? "" : "s");
 }
 
 struct iommu_status iommu_status(void)
 {
-	return (struct iommu_status){on, on ? n_units : 0, faults};
+	return (struct iommu_status){on, on ? machine.units : 0, faults};
 }

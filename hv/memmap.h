@@ -76,7 +76,7 @@ int guest_map_e820(const struct guest_map *m, const struct handoff *h, struct e8
 struct npt_format { /* how the back end writes entries */
 	uint64_t (*leaf)(uint64_t hpa, unsigned level /* 1 = 4K, 2 = 2M, 3 = 1G */, uint8_t type,
 			 bool exec, bool write);
-	uint64_t (*table)(uint64_t hpa);
+	uint64_t (*table)(uint64_t hpa, unsigned level); /* of the table's entries */
 	bool has_1g;
 };
 struct npt_alloc { /* zeroed 4 KiB pages; returns the virtual address and writes the physical one;

@@ -39,7 +39,7 @@ static int entry_at(const struct npt *t, uint64_t gpa, unsigned level, uint64_t 
 			table = t->a->page(t->a->ctx, &hpa);
 			if (!table)
 				return -ENOMEM;
-			*e = t->f->table(hpa);
+			*e = t->f->table(hpa, l - 1);
 		} else if (l < LEVELS && (*e & ENTRY_LEAF)) {
 			return -EEXIST;
 		} else {
@@ -160,7 +160,7 @@ int npt_fork(uint64_t root_hpa, uint64_t gpa, const struct npt_format *f, const 
 		from = a->virt(a->ctx, *e & ENTRY_ADDR);
 		to = a->page(a->ctx, &hpa);
 		if (to)
-			*e = f->table(hpa);
+			*e = f->table(hpa, level - 1);
 	}
 	return -ENOMEM;
 }

@@ -76,8 +76,9 @@ static uint64_t leaf(uint64_t hpa, unsigned level, uint8_t type, bool exec, bool
 	return hpa | READABLE | (write ? WRITABLE : 0) | (level > 1 ? LARGE : 0);
 }
 
-static uint64_t table(uint64_t hpa)
+static uint64_t table(uint64_t hpa, unsigned level)
 {
+	(void)level;
 	return hpa | READABLE | WRITABLE;
 }
 
@@ -244,9 +245,9 @@ void vtd_fault_mask(const struct vtd *u, bool masked)
 	(void)read32(u, FECTL); /* it has got there */
 }
 
-bool vtd_fault_next(const struct vtd *u, struct vtd_fault *f, bool *lost)
+bool vtd_fault_next(const struct vtd *u, struct iommu_fault *f, bool *lost)
 {
-	*lost = read32(u, FSTS) & FSTS_PFO;
+	*lost |= read32(u, FSTS) & FSTS_PFO;
 	for (unsigned i = 0; i < CAP_NFR(u->cap); i++) {
 		unsigned reg = (unsigned)(CAP_FRO(u->cap) + i * FAULT_BYTES);
 		uint32_t last = read32(u, reg + 12), source;
@@ -254,12 +255,12 @@ bool vtd_fault_next(const struct vtd *u, struct vtd_fault *f, bool *lost)
 		if (!(last & FAULT_F))
 			continue;
 		source = read32(u, reg + 8);
-		*f = (struct vtd_fault){.bus = (uint8_t)(source >> 8),
-					.dev = source >> 3 & 31,
-					.fn = source & 7,
-					.reason = FAULT_REASON(last),
-					.read = last & FAULT_READ,
-					.address = read64(u, reg) & ~0xfffull};
+		*f = (struct iommu_fault){.bus = (uint8_t)(source >> 8),
+					  .dev = source >> 3 & 31,
+					  .fn = source & 7,
+					  .reason = FAULT_REASON(last),
+					  .read = last & FAULT_READ,
+					  .address = read64(u, reg) & ~0xfffull};
 		write32(u, reg + 12, FAULT_F);
 		return true;
 	}

@@ -6,7 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include "hv/memmap.h"
+#include "hv/iommu_ops.h"
 
 struct vtd_invalidation { /* a descriptor of 6.5.2 */
 	uint32_t type, data;
@@ -17,13 +17,6 @@ struct vtd {
 	volatile uint8_t *regs;
 	uint64_t cap, ecap;
 	volatile struct vtd_invalidation *queue; /* a page */
-};
-
-struct vtd_fault {
-	uint8_t bus, dev, fn;
-	uint8_t reason; /* its appendix A */
-	bool read;	/* it wanted to; else to write */
-	uint64_t address;
 };
 
 extern const struct npt_format vtd_format; /* how npt_build writes second-level entries */
@@ -47,6 +40,5 @@ int vtd_start(struct vtd *u, uint64_t root_hpa);
 /* Faults raise an interrupt at this CPU, if they are not masked. */
 void vtd_fault_interrupt(const struct vtd *u, uint8_t vector, uint32_t apic_id);
 void vtd_fault_mask(const struct vtd *u, bool masked); /* any CPU, one at a time */
-/* The next fault that was recorded, and takes it from the unit; false: there is none. *lost: there
- * were more than it could record. Any CPU, one at a time. */
-bool vtd_fault_next(const struct vtd *u, struct vtd_fault *f, bool *lost);
+/* As iommu_ops.fault_next; f->reason: its appendix A. */
+bool vtd_fault_next(const struct vtd *u, struct iommu_fault *f, bool *lost);

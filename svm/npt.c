@@ -76,8 +76,9 @@ static uint64_t leaf(uint64_t hpa, unsigned level, uint8_t type, bool exec, bool
 	return e;
 }
 
-static uint64_t table(uint64_t hpa)
+static uint64_t table(uint64_t hpa, unsigned level)
 {
+	(void)level;
 	return hpa | PTE_P | PTE_RW | PTE_US | PTE_A;
 }
 

@@ -28,8 +28,9 @@ static uint64_t ept_leaf(uint64_t hpa, unsigned level, uint8_t type, bool exec, 
 	       (uint64_t)type << EPT_TYPE_SHIFT | (level > 1 ? EPT_LARGE : 0);
 }
 
-static uint64_t ept_table(uint64_t hpa)
+static uint64_t ept_table(uint64_t hpa, unsigned level)
 {
+	(void)level;
 	return hpa | EPT_READ | EPT_WRITE | EPT_EXECUTE;
 }
 

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two cards of one guest, joined by a hub, in deterministic time: what freezes do to round trips and to the packets of a TCP stream."""
+"""Two cards of one guest, joined by a hub, in deterministic time: what freezes do to round trips and to the packets of a TCP stream.
+
+The times between packets are the original system's figure (EuroSys 2009): iperf between two nodes, as tcpdump sees it where it arrives."""
 import json
 import re
 
 import hub
-from benches import bench
+import plots
+from benches import bench, output
+from evalloops import guest_file
 from node import Node, check
 from paths import INITRD_NETWORK
 
@@ -38,21 +42,43 @@ def round_trips(n, during):
     return found
 
 
-def gaps(n, other, during):
-    """The times between packets of a TCP stream where they arrive, longest first: the first 100, in us."""
-    capture = "--time-stamp-precision=nano -n tcp and dst port 5201 and greater 1000"
-    n.run("cd /proc/sys/net/ipv4; echo 0 >tcp_tso_rtt_log; echo 1 >tcp_min_tso_segs; cd /")  # no bursts, as round trips so short have
-    hub.serve(n, other)
-    n.run(f"({other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture} 2>/tmp/tcpdump &)")
-    n.run("until grep -q listening /tmp/tcpdump; do usleep 100000; done", timeout=300)
-    background(n, f"iperf3 -c 10.7.0.2 {TCP} >/tmp/client", during)
-    n.interrupt("tcpdump")
-    n.run("grep -q '^0 packets dropped' /tmp/tcpdump")
-    # "1": busybox's awk takes what begins with a zero for octal
-    between = "{ split($1, t, \".\"); now = \"1\" t[2]; if (NR > %d) print (t[1] - s) * 1000000000 + now - ns; s = t[1]; ns = now }" % FIRST
-    lines = n.run(f"tcpdump -r /tmp/capture -tt {capture} 2>/dev/null | awk '{between}' | sort -rn >/tmp/gaps; wc -l </tmp/gaps; head -n 100 /tmp/gaps", timeout=900).split()
-    check(int(lines[0]) > 5000, f"a stream of but {lines[0]} packets")
-    return [int(x) / 1000 for x in lines[1:]]
+def moments(n, known):
+    """Of the freezes since there were `known`: the guest's CLOCK_REALTIME at which its time stood (ns)."""
+    ns, tsc = map(int, re.search(r"bench now_ns (\d+) (\d+)", n.run("/tests/bench now")).groups())
+    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
+    records = json.loads(n.stasis("freezes --json"))["freezes"]
+    return [ns + (f["virtual_ticks"] - tsc) * 1_000_000_000 // hz for f in records if f["n"] > known]
+
+
+class Stream:
+    """A TCP stream, by the packets that arrive once it has settled (ns), and the freezes in it."""
+
+    def __init__(self, n, other, during):
+        known = json.loads(n.stasis("freezes --json"))["total"]
+        capture = "--time-stamp-precision=nano -n tcp and dst port 5201 and greater 1000"
+        n.run("cd /proc/sys/net/ipv4; echo 0 >tcp_tso_rtt_log; echo 1 >tcp_min_tso_segs; cd /")  # no bursts, as round trips so short have
+        hub.serve(n, other)
+        n.run(f"({other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture} 2>/tmp/tcpdump &)")
+        n.run("until grep -q listening /tmp/tcpdump; do usleep 100000; done", timeout=300)
+        background(n, f"iperf3 -c 10.7.0.2 {TCP} >/tmp/client", during)
+        n.interrupt("tcpdump")
+        n.run("grep -q '^0 packets dropped' /tmp/tcpdump")
+        n.run("tcpdump -r /tmp/capture -tt --time-stamp-precision=nano -n 2>/dev/null | cut -d' ' -f1 | tr -d . >/tmp/arrivals", timeout=900)
+        self.at = [int(line) for line in guest_file(n, "/tmp/arrivals").split()][FIRST:]
+        check(len(self.at) > 5000, f"a stream of but {len(self.at)} packets")
+        self.freezes = moments(n, known)
+
+    def between(self):
+        """The times from packet to packet (us), longest first."""
+        return sorted(((b - a) / 1000 for a, b in zip(self.at, self.at[1:])), reverse=True)
+
+    def write_csv(self, name):
+        """`freeze`: its number in the stream, if one lies between this packet and the one before."""
+        with open(output(f"{name}.csv"), "w") as f:
+            f.write("arrived_s,us_after_the_one_before,freeze\n")
+            for a, b in zip(self.at, self.at[1:]):
+                spanned = [i for i, t in enumerate(self.freezes, 1) if a <= t < b]
+                f.write(f"{(b - self.at[0]) / 1e9:.9f},{(b - a) / 1000:.3f},{spanned[0] if spanned else ''}\n")
 
 
 @bench()
@@ -62,11 +88,14 @@ def frozen_in_between():
         other = hub.join(n)
         calm = round_trips(n, lambda: n.stasis(CALM))
         frozen = round_trips(n, lambda: n.stasis(FREEZE))
-        calm_gaps = gaps(n, other, lambda: n.stasis(CALM))
-        frozen_gaps = gaps(n, other, lambda: n.stasis(FREEZE))
+        streams = {"packets-none": Stream(n, other, lambda: n.stasis(CALM)), "packets-frozen": Stream(n, other, lambda: n.stasis(FREEZE))}
         total = json.loads(n.stasis("freezes --json"))["total"]
         check(total == 2 * FREEZES, f"{total} freezes, not {2 * FREEZES}")
         n.power_off(600)
+    for name, stream in streams.items():
+        stream.write_csv(name)
+    plots.packets("packets", list(streams), f"TCP at 10 Mbit/s between two cards of one guest; {FREEZES} freezes of 200 ms; AMD-V in QEMU, deterministic time")
+    calm_gaps, frozen_gaps = (stream.between() for stream in streams.values())
     figures = [  # name, with freezes, without, what it may be at most
         ("round trip p50", frozen[PINGS // 2], calm[PINGS // 2], calm[PINGS // 2] * (1 + WORSE)),
         ("round trip p99", frozen[PINGS * 99 // 100], calm[PINGS * 99 // 100], calm[PINGS * 99 // 100] * (1 + WORSE)),

@@ -5,9 +5,10 @@
  *   bench loop_ticks TICKS          2 M iterations over a volatile counter
  *   bench usleep_us MEAN MIN MAX    100 times usleep(10000), CLOCK_MONOTONIC
  * Arguments choose among cpuid, loop, usleep; none: all of these.
- *   bench idle_interrupts N         timer interrupts in ten seconds of sleep (only if asked for:
- * idle) These ten seconds lie between two writes to port 80h, by which they are found in a trace of
- * exits.
+ * And only if asked for:
+ *   bench idle_interrupts N         (idle) timer interrupts in ten seconds of sleep, which lie
+ *                                   between two writes to port 80h, to be found in a trace of exits
+ *   bench now_ns NS TSC             (now) CLOCK_REALTIME, and the TSC then
  */
 #include <cpuid.h>
 #include <stdint.h>
@@ -54,11 +55,11 @@ static void loop_cost(void)
 	printf("bench loop_ticks %llu\n", (unsigned long long)(__rdtsc() - start));
 }
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
@@ -67,10 +68,10 @@ static void usleep_cost(void)
 	int64_t sum = 0, min = INT64_MAX, max = 0;
 
 	for (int i = 0; i < USLEEP_ROUNDS; i++) {
-		int64_t start = now_ns(), ns;
+		int64_t start = clock_ns(CLOCK_MONOTONIC), ns;
 
 		usleep(USLEEP_US);
-		ns = now_ns() - start;
+		ns = clock_ns(CLOCK_MONOTONIC) - start;
 		sum += ns;
 		if (ns < min)
 			min = ns;
@@ -120,6 +121,13 @@ static void idle(void)
 	printf("bench idle_interrupts %lu\n", timer_interrupts() - before);
 }
 
+static void now(void)
+{
+	int64_t ns = clock_ns(CLOCK_REALTIME);
+
+	printf("bench now_ns %lld %llu\n", (long long)ns, (unsigned long long)__rdtsc());
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -127,7 +135,8 @@ static const struct {
 } benches[] = {{"cpuid", cpuid_cost, 0},
 	       {"loop", loop_cost, 0},
 	       {"usleep", usleep_cost, 0},
-	       {"idle", idle, 1}};
+	       {"idle", idle, 1},
+	       {"now", now, 1}};
 
 int main(int argc, char **argv)
 {

@@ -119,3 +119,8 @@ def latency(name, emu, cpus, heading, note, series, limit):
         limit=limit or 0,
         limit_name=f"limit for 99 % of the freezes: {limit:,}" if limit else "",
     )
+
+
+def packets(name, files, heading):
+    """Times between the packets of a stream, in a panel for each file: without freezes, and with."""
+    draw("packets.gp", name, 600, heading=heading, files=" ".join(files), titles="'without freezes' 'with freezes'")

@@ -79,9 +79,9 @@ static void takes_units_and_reserved_memory(void)
 	CHECK_EQ(d.n_units, 2);
 	CHECK_EQ(d.unit[0], 0xfed90000);
 	CHECK_EQ(d.unit[1], 0xfed92000);
-	CHECK_EQ(d.n_reserved, 1);
-	CHECK_EQ(d.reserved[0].base, 0x7b800000);
-	CHECK_EQ(d.reserved[0].last, 0x7b8fffff);
+	CHECK_EQ(d.reserved.n, 1);
+	CHECK_EQ(d.reserved.range[0].base, 0x7b800000);
+	CHECK_EQ(d.reserved.range[0].last, 0x7b8fffff);
 }
 
 static void leaves_out_what_makes_no_sense(void)
@@ -98,7 +98,7 @@ static void leaves_out_what_makes_no_sense(void)
 	reserved(0, 0x1000, UINT64_MAX);
 	CHECK_EQ(parse(&d), 0);
 	CHECK_EQ(d.n_units, 1);
-	CHECK_EQ(d.n_reserved, 0);
+	CHECK_EQ(d.reserved.n, 0);
 }
 
 static void says_what_is_wrong(void)
@@ -125,7 +125,7 @@ static void says_what_is_wrong(void)
 	CHECK_EQ(parse(&d), -E2BIG);
 	begin();
 	unit(0, 0xfed90000);
-	for (unsigned i = 0; i <= DMAR_RESERVED_MAX; i++)
+	for (unsigned i = 0; i <= IOMMU_RESERVED_MAX; i++)
 		reserved(0, 0x1000 * (i + 1ull), 0x1000 * (i + 1ull) + 0xfff);
 	CHECK_EQ(parse(&d), -E2BIG);
 }
@@ -146,7 +146,7 @@ static void any_bytes(void)
 			table[rand() % size] = (uint8_t)rand();
 		size -= (size_t)rand() % (size + 1);
 		(void)parse(&d);
-		CHECK(d.n_units <= DMAR_UNITS_MAX && d.n_reserved <= DMAR_RESERVED_MAX);
+		CHECK(d.n_units <= DMAR_UNITS_MAX && d.reserved.n <= IOMMU_RESERVED_MAX);
 	}
 }
 

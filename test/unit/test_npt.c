@@ -36,8 +36,9 @@ static uint64_t leaf(uint64_t hpa, unsigned level, uint8_t type, bool exec, bool
 	       (level > 1 ? 1u << 7 : 0);
 }
 
-static uint64_t table(uint64_t hpa)
+static uint64_t table(uint64_t hpa, unsigned level)
 {
+	(void)level;
 	return hpa | 7;
 }
 

@@ -306,7 +306,7 @@ static void nested_entries_carry_types_by_the_pat(void)
 	CHECK_EQ(f.leaf(0x1000, 1, MT_UC, true, true), 0x1000 | 0x67 | 0x18);
 	CHECK_EQ(f.leaf(0x1000, 1, MT_WT, true, false), 0x1000 | 0x65 | 0x08);
 	CHECK_EQ(f.leaf(0x1000, 1, MT_WC, false, true), (1ull << 63) | 0x1000 | 0x67 | 0x10);
-	CHECK_EQ(f.table(0x3000), 0x3027);
+	CHECK_EQ(f.table(0x3000, 1), 0x3027);
 	/* WC in entry 5, WP in entry 6 */
 	CHECK_EQ(svm_npt_format(0x0005010600070406ull, &f), 0);
 	CHECK_EQ(f.leaf(0x1000, 1, MT_WC, true, true), 0x1000 | 0xe7 | 0x08);

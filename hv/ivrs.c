@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "hv/ivrs.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define TABLE_HEADER 48 /* ACPI's, IVinfo, reserved */
+#define PAGE	     4096ull
+#define ADDRESS_BITS 48
+
+/* Blocks. A unit may have one of each of the first three kinds: the later ones say more of the
+ * same, for systems that know them. */
+enum { IVHD_10 = 0x10, IVHD_11 = 0x11, IVHD_40 = 0x40, IVMD_FIRST = 0x20, IVMD_LAST = 0x22 };
+#define IVMD_UNITY (1u << 0) /* flags: identity mapped */
+
+struct block { /* what all of them begin with */
+	uint8_t type, flags;
+	uint16_t length;
+};
+
+struct ivhd {
+	uint8_t type, flags;
+	uint16_t length, id, capability;
+	uint64_t base;
+	uint16_t segment, info;
+	uint32_t features;
+};
+_Static_assert(sizeof(struct ivhd) == 24, "5.2.2.1");
+#define IVHD_LONG 40u /* types 11h and 40h */
+
+struct ivmd {
+	uint8_t type, flags;
+	uint16_t length, id, auxiliary;
+	uint64_t reserved, base, size;
+};
+_Static_assert(sizeof(struct ivmd) == 32, "5.2.2.6");
+
+/* Device entries: bits 7:6 of the type tell the length, but for the named ones. */
+enum {
+	ENTRY_ALL = 1,
+	ENTRY_SELECT = 2,
+	ENTRY_RANGE = 3,
+	ENTRY_END = 4,
+	ENTRY_ALIAS = 66,
+	ENTRY_ALIAS_RANGE = 67,
+	ENTRY_EXT_SELECT = 70,
+	ENTRY_EXT_RANGE = 71,
+	ENTRY_NAMED = 240,
+};
+#define NAMED_BYTES 22u /* without its name, whose length is the last of them */
+
+struct entry {
+	uint8_t type, id[2], settings;
+	uint8_t more[4]; /* of those of 8 bytes: alias in 1 and 2 */
+};
+
+static int add_span(struct ivrs *v, struct ivrs_span span)
+{
+	if (v->n_spans == IVRS_SPANS_MAX)
+		return -E2BIG;
+	v->span[v->n_spans++] = span;
+	return 0;
+}
+
+/* Of an entry; 0: it has none that is known. */
+static unsigned entry_length(const uint8_t *at, size_t left)
+{
+	if (*at == ENTRY_NAMED)
+		return left < NAMED_BYTES ? 0 : NAMED_BYTES + at[NAMED_BYTES - 1];
+	return *at < 128 ? 4u << (*at >> 6) : 0;
+}
+
+/* A range's start comes in one entry, its end in another: *open is the one between. */
+static int take_entry(struct ivrs *v, const struct entry *e, struct ivrs_span *open)
+{
+	const uint16_t id = (uint16_t)(e->id[0] | e->id[1] << 8);
+	const struct ivrs_span one = {
+		.first = id,
+		.last = id,
+		.aliased = e->type == ENTRY_ALIAS || e->type == ENTRY_ALIAS_RANGE,
+		.alias = (uint16_t)(e->more[1] | e->more[2] << 8),
+		.settings = e->settings,
+	};
+
+	switch (e->type) {
+	case ENTRY_ALL:
+		return add_span(v, (struct ivrs_span){.last = UINT16_MAX, .settings = e->settings});
+	case ENTRY_SELECT:
+	case ENTRY_EXT_SELECT:
+	case ENTRY_ALIAS:
+		return add_span(v, one);
+	case ENTRY_RANGE:
+	case ENTRY_EXT_RANGE:
+	case ENTRY_ALIAS_RANGE:
+		*open = one;
+		return 0;
+	case ENTRY_END:
+		open->last = id;
+		return open->first <= id ? add_span(v, *open) : 0;
+	default:
+		return 0; /* special devices, named ones, padding */
+	}
+}
+
+static int take_entries(struct ivrs *v, const uint8_t *at, size_t left)
+{
+	struct ivrs_span open = {.first = UINT16_MAX};
+	int err = 0;
+
+	while (left >= 4 && !err) {
+		struct entry e = {0};
+		unsigned n = entry_length(at, left);
+
+		if (!n || n > left)
+			return -EINVAL;
+		memcpy(&e, at, n < sizeof(e) ? n : sizeof(e));
+		err = take_entry(v, &e, &open);
+		at += n;
+		left -= n;
+	}
+	return err;
+}
+
+static int take_ivhd(struct ivrs *v, const uint8_t *at)
+{
+	struct ivhd x;
+	unsigned head;
+
+	memcpy(&x, at, sizeof(x));
+	head = x.type == IVHD_10 ? sizeof(x) : IVHD_LONG;
+	if (x.length < head)
+		return -EINVAL;
+	if (x.segment != 0 || x.base == 0 || x.base % PAGE)
+		return 0; /* no configuration space of ours reaches what is behind it */
+	if (v->n_units == IVRS_UNITS_MAX)
+		return -E2BIG;
+	v->unit[v->n_units++] = (struct ivrs_unit){x.base, x.id, x.flags};
+	return take_entries(v, at + head, x.length - head);
+}
+
+static int take_ivmd(struct ivrs *v, const uint8_t *at)
+{
+	struct ivmd x;
+	uint64_t last;
+
+	memcpy(&x, at, sizeof(x));
+	last = x.base + x.size - 1;
+	if (!(x.flags & IVMD_UNITY) || x.base % PAGE || !x.size || x.size % PAGE || last < x.base ||
+	    last >> ADDRESS_BITS)
+		return 0;
+	if (v->reserved.n == IOMMU_RESERVED_MAX)
+		return -E2BIG;
+	v->reserved.range[v->reserved.n++] = (struct iommu_range){x.base, last};
+	return 0;
+}
+
+static int take_block(struct ivrs *v, const uint8_t *at, uint8_t ivhd)
+{
+	struct block b;
+
+	memcpy(&b, at, sizeof(b));
+	if (b.type == ivhd && b.length >= sizeof(struct ivhd))
+		return take_ivhd(v, at);
+	if (b.type >= IVMD_FIRST && b.type <= IVMD_LAST && b.length >= sizeof(struct ivmd))
+		return take_ivmd(v, at);
+	return 0;
+}
+
+/* All blocks, those of units by this kind. */
+static int take_all(struct ivrs *v, const uint8_t *at, size_t left, uint8_t ivhd)
+{
+	int err = 0;
+
+	v->n_units = v->n_spans = v->reserved.n = 0;
+	while (left >= sizeof(struct block) && !err) {
+		struct block b;
+
+		memcpy(&b, at, sizeof(b));
+		if (b.length < sizeof(b) || b.length > left)
+			return -EINVAL;
+		err = take_block(v, at, ivhd);
+		at += b.length;
+		left -= b.length;
+	}
+	return !err && left ? -EINVAL : err;
+}
+
+int ivrs_parse(struct ivrs *v, const void *table, size_t size)
+{
+	static const uint8_t kinds[] = {IVHD_10, IVHD_11, IVHD_40};
+	const uint8_t *at = (const uint8_t *)table + TABLE_HEADER;
+	size_t left = size > TABLE_HEADER ? size - TABLE_HEADER : 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < sizeof(kinds); i++) {
+		err = take_all(v, at, left, kinds[i]);
+		if (err || v->n_units)
+			return err;
+	}
+	return -EINVAL;
+}
