@@ -21,8 +21,8 @@ extern const struct npt_format amdvi_format;
 
 /* An entry of the device table, AMDVI_DTE_BYTES: what lies at table_hpa is what the function
  * reaches if `reaches`, else it reaches nothing. `settings` as in the IVRS. */
-#define AMDVI_DTE_BYTES	  32u
-#define AMDVI_TABLE_BYTES (65536u * AMDVI_DTE_BYTES) /* of all functions there can be */
+#define AMDVI_DTE_BYTES	  32ull
+#define AMDVI_TABLE_BYTES (65536ull * AMDVI_DTE_BYTES) /* of all functions there can be */
 void amdvi_device_entry(uint64_t entry[4], uint64_t table_hpa, bool reaches, uint16_t domain,
 			uint8_t settings);
 

@@ -268,7 +268,7 @@ static const char *why(int err)
 {
 	switch (err) {
 	case -ENOTSUP:
-		return "it is too old";
+		return "it is too old (docs/architecture.md)";
 	case -ENOMEM:
 		return "no memory: raise hv_memory=";
 	case -E2BIG:
@@ -289,7 +289,7 @@ void iommu_start(const struct guest_map *m)
 
 	if (!ops || handoff->iommu == IOMMU_OFF) {
 		log_info("iommu: %s: the DMA of cards is not checked",
-			 ops ? "off, as iommu=off says" : "the machine has none that is on");
+			 ops ? "off, as iommu=off says" : "the machine has no VT-d or AMD-Vi that is on");
 		return;
 	}
 	err = start(m);

@@ -2,8 +2,8 @@
 /*
  * DMA remapping: which memory the machine's PCI functions reach. The guest's reach the guest's
  * memory, as the guest's processors do; the hypervisor's own reach the hypervisor's; all others
- * reach what the firmware has reserved for devices (RMRR), or nothing. Intel's VT-d; machines
- * without it, and AMD's, are as before: a card reaches everything.
+ * reach what the firmware has reserved for devices (RMRR, IVMD), or nothing. Intel's VT-d and AMD's
+ * AMD-Vi (hv/iommu_ops.h); on machines without, a card reaches everything.
  *
  * Interrupts are not remapped: a card can send any message that is one (docs/architecture.md).
  */

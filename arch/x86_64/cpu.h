@@ -153,18 +153,19 @@ static inline uint32_t guest_pkru(void)
 	return lo;
 }
 
-static inline void wbinvd(void)
-{
-	asm volatile("wbinvd" : : : "memory");
-}
 static inline void cli(void)
 {
 	asm volatile("cli" : : : "memory");
 }
 #ifdef HOST_TEST /* the test's own */
+void wbinvd(void);
 void irq_window(void);
 void halt_once(void);
 #else
+static inline void wbinvd(void)
+{
+	asm volatile("wbinvd" : : : "memory");
+}
 /* Let pending interrupts in, then close the door again. */
 static inline void irq_window(void)
 {
