@@ -289,7 +289,8 @@ void iommu_start(const struct guest_map *m)
 
 	if (!ops || handoff->iommu == IOMMU_OFF) {
 		log_info("iommu: %s: the DMA of cards is not checked",
-			 ops ? "off, as iommu=off says" : "the machine has no VT-d or AMD-Vi that is on");
+			 ops ? "off, as iommu=off says"
+			     : "the machine has no VT-d or AMD-Vi that is on");
 		return;
 	}
 	err = start(m);
