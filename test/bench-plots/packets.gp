@@ -11,14 +11,17 @@ set grid ytics lc rgb "#E8E8E8"
 set lmargin at screen 0.095
 set rmargin at screen 0.975
 most = 0
+least = 1e9
 do for [i = 1:words(files)] {
 	stats word(files, i).".csv" using 2 skip 1 nooutput
 	most = STATS_max > most ? STATS_max : most
+	least = STATS_min < least ? STATS_min : least
 }
-set yrange [0:most * 1.1]
+room = (most - least) * 0.1
+set yrange [least - room:most + room]
 set multiplot
 set label 1 heading at screen 0.02,0.965 font ",14"
-set label 2 "from packet to packet (us)" at screen 0.016,0.5 center rotate
+set label 2 "from packet to packet (µs)" at screen 0.016,0.5 center rotate
 set key at screen 0.98,0.915 horizontal right maxrows 1 samplen 1 font ",11"
 do for [i = 1:words(files)] {
 	set bmargin at screen 0.1 + (words(files) - i) * 0.42
