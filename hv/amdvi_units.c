@@ -85,33 +85,26 @@ static int reach(struct host_pci at, uint64_t table_hpa, uint16_t domain)
 	return 0;
 }
 
-static int start(void)
+static int start(unsigned unit)
 {
 	int err = make_table();
 
-	for (unsigned i = 0; i < n_units && !err; i++)
-		err = amdvi_start(&units[i], virt_to_phys(devices).v);
-	return err;
+	return err ? err : amdvi_start(&units[unit], virt_to_phys(devices).v);
 }
 
-static void fault_interrupt(uint8_t vector, uint32_t apic_id)
+static void fault_interrupt(unsigned unit, uint8_t vector, uint32_t apic_id)
 {
-	for (unsigned i = 0; i < n_units; i++)
-		amdvi_fault_interrupt(&units[i], vector, apic_id);
+	amdvi_fault_interrupt(&units[unit], vector, apic_id);
 }
 
-static void fault_mask(bool masked)
+static void fault_mask(unsigned unit, bool masked)
 {
-	for (unsigned i = 0; i < n_units; i++)
-		amdvi_fault_mask(&units[i], masked);
+	amdvi_fault_mask(&units[unit], masked);
 }
 
-static bool fault_next(struct iommu_fault *f, bool *lost)
+static bool fault_next(unsigned unit, struct iommu_fault *f, bool *lost)
 {
-	for (unsigned i = 0; i < n_units; i++)
-		if (amdvi_fault_next(&units[i], f, lost))
-			return true;
-	return false;
+	return amdvi_fault_next(&units[unit], f, lost);
 }
 
 const struct iommu_ops amdvi_ops = {

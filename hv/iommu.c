@@ -190,15 +190,22 @@ static bool take_faults(void)
 	struct iommu_fault f, first = {0};
 	bool any = false, lost = false;
 
-	while (ops->fault_next(&f, &lost)) {
-		if (!any)
-			first = f;
-		any = true;
-		faults++;
-	}
+	for (unsigned i = 0; i < machine.units; i++)
+		while (ops->fault_next(i, &f, &lost)) {
+			if (!any)
+				first = f;
+			any = true;
+			faults++;
+		}
 	if (any)
 		report(&first, lost);
 	return any;
+}
+
+static void mask_all(bool masked)
+{
+	for (unsigned i = 0; i < machine.units; i++)
+		ops->fault_mask(i, masked);
 }
 
 static void pause_faults(void)
@@ -214,13 +221,13 @@ static void pause_over(struct vtimer *t, vns_t now)
 	if (take_faults())
 		pause_faults();
 	else
-		ops->fault_mask(false);
+		mask_all(false);
 }
 
 static void fault_interrupt(void *dev)
 {
 	(void)dev;
-	ops->fault_mask(true);
+	mask_all(true);
 	(void)take_faults();
 	pause_faults();
 }
@@ -232,7 +239,8 @@ static int route_faults(void)
 	if (vector < 0)
 		return vector;
 	vtimer_init(&fault_pause, &this_cpu()->timers, pause_over);
-	ops->fault_interrupt((uint8_t)vector, this_cpu()->apic_id);
+	for (unsigned i = 0; i < machine.units; i++)
+		ops->fault_interrupt(i, (uint8_t)vector, this_cpu()->apic_id);
 	return 0;
 }
 
@@ -259,8 +267,8 @@ static int start(const struct guest_map *m)
 		err = build(m, root);
 	if (!err)
 		err = reach_all(root);
-	if (!err)
-		err = ops->start();
+	for (unsigned i = 0; i < machine.units && !err; i++)
+		err = ops->start(i);
 	return err ? err : route_faults();
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs between makers of IOMMUs, for hv/iommu.c: all units of a machine as one. Context:
- * boot, unless it says otherwise.
+ * What differs between makers of IOMMUs, for hv/iommu.c. All units of a machine have the same
+ * tables. Context: boot, unless it says otherwise.
  */
 #pragma once
 #include <stdbool.h>
@@ -41,17 +41,18 @@ struct iommu_ops {
 	 * -EINVAL: the table is damaged; -E2BIG: it names too much; -ENODEV, -ETIMEDOUT: a unit
 	 * does not answer; -ENOTSUP: it can't do what is needed here; -ENOMEM. */
 	int (*find)(struct iommu_machine *m, const void *table, size_t size);
-	/* From iommu_ops.start on this function reaches what the table (not 0) says. Twice: the
+	/* From `start` on this function reaches what the table (not 0) says. Twice: the
 	 * first holds. `domain` > 0 is the table's number. -ENOMEM. */
 	int (*reach)(struct host_pci at, uint64_t table_hpa, uint16_t domain);
-	/* All functions that reach was not told about reach nothing. -ETIMEDOUT, -ENOMEM. */
-	int (*start)(void);
-	void (*fault_interrupt)(uint8_t vector, uint32_t apic_id); /* unmasked */
+	/* Of a unit, by its number below iommu_machine.units: all functions that reach was not told
+	 * about reach nothing. -ETIMEDOUT, -ENOMEM. */
+	int (*start)(unsigned unit);
+	void (*fault_interrupt)(unsigned unit, uint8_t vector, uint32_t apic_id); /* unmasked */
 	/* Any CPU, one at a time. */
-	void (*fault_mask)(bool masked);
+	void (*fault_mask)(unsigned unit, bool masked);
 	/* The next fault that was recorded, which is forgotten then; false: there is none.
 	 * *lost is set if there were more than could be recorded. */
-	bool (*fault_next)(struct iommu_fault *f, bool *lost);
+	bool (*fault_next)(unsigned unit, struct iommu_fault *f, bool *lost);
 };
 
 extern const struct iommu_ops vtd_ops, amdvi_ops;

@@ -69,33 +69,26 @@ static int reach(struct host_pci at, uint64_t table_hpa, uint16_t domain)
 	return err;
 }
 
-static int start(void)
+static int start(unsigned unit)
 {
 	int err = make_root();
 
-	for (unsigned i = 0; i < n_units && !err; i++)
-		err = vtd_start(&units[i], root_hpa);
-	return err;
+	return err ? err : vtd_start(&units[unit], root_hpa);
 }
 
-static void fault_interrupt(uint8_t vector, uint32_t apic_id)
+static void fault_interrupt(unsigned unit, uint8_t vector, uint32_t apic_id)
 {
-	for (unsigned i = 0; i < n_units; i++)
-		vtd_fault_interrupt(&units[i], vector, apic_id);
+	vtd_fault_interrupt(&units[unit], vector, apic_id);
 }
 
-static void fault_mask(bool masked)
+static void fault_mask(unsigned unit, bool masked)
 {
-	for (unsigned i = 0; i < n_units; i++)
-		vtd_fault_mask(&units[i], masked);
+	vtd_fault_mask(&units[unit], masked);
 }
 
-static bool fault_next(struct iommu_fault *f, bool *lost)
+static bool fault_next(unsigned unit, struct iommu_fault *f, bool *lost)
 {
-	for (unsigned i = 0; i < n_units; i++)
-		if (vtd_fault_next(&units[i], f, lost))
-			return true;
-	return false;
+	return vtd_fault_next(&units[unit], f, lost);
 }
 
 const struct iommu_ops vtd_ops = {

@@ -130,21 +130,27 @@ def kexec_in_bochs(log, mode):
 REBOOTS = ["acpi", "kbd", "triple", "pci"]
 
 
-def reboot_and_boot(log, emu, way):
-    with Node(emu=emu, cpus=2, append=f"reboot={way}", log=log) as n:
+def reboots(n, way):
+    """By this way of Linux', to its shell again."""
+    n.run(f"echo {way} >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force")
+    n.send("reboot -f\r")
+    n.expect(FIRMWARE[n.emu])
+    n.boot()
+
+
+@case()
+def reboot(log):
+    """The machine starts again, by each way Linux has, one after the other."""
+    with Node(cpus=2, log=log) as n:
         n.boot()
-        n.send("reboot -f\r")
-        n.expect(FIRMWARE[emu])
-        n.boot()
+        for way in REBOOTS:
+            reboots(n, way)
         n.power_off(timeout=300)
-
-
-@case(way=REBOOTS)
-def reboot(log, way):
-    """The machine starts again, by each way Linux has."""
-    reboot_and_boot(log, "qemu", way)
 
 
 @case(way=REBOOTS, long=True)
 def reboot_in_bochs(log, way):
-    reboot_and_boot(log, "bochs", way)
+    with Node(emu="bochs", cpus=2, log=log) as n:
+        n.boot()
+        reboots(n, way)
+        n.power_off(timeout=300)
