@@ -27,7 +27,7 @@ def state(n):
     return ask(n, "status")["iommu"]
 
 
-@case(kind=list(DEVICES))
+@case(kind=list(DEVICES), long=["vtd-39"])
 def each_to_its_own(log, kind):
     """Cards, disks and the interposition of a freeze work as without it, whatever the width of its addresses; nothing is stopped."""
     options = {"log": log, "kernel": KERNEL, "append": "quiet", "memory": 2048, "control": "user"}
