@@ -69,7 +69,7 @@ def loops(kind, emu, cpus, name_of, runs):
     least = min(min(r.us) for r in runs.values()) / 1000
     most = max(max(r.us) for r in runs.values()) / 1000
     if style["paper"] < 1:  # close enough to be seen
-        most = max(most, usual + style["paper"])
+        most = max(most, usual + style["paper"] * 1.25)  # with room for the name of its line
     room = (most - least) * 0.08
     decade = 10 ** math.floor(math.log10((most - least) / 3))
     step = next(decade * f for f in (1, 2, 5, 10) if (most - least) / (decade * f) <= 6)
