@@ -7,6 +7,8 @@ enum { /* registers (3.4) */
        COMMAND_BUFFER = 0x0008,
        EVENT_LOG = 0x0010,
        CONTROL = 0x0018,
+       EXCLUSION_BASE = 0x0020, /* with its enable bit */
+       EXCLUSION_LIMIT = 0x0028,
        EXTENDED_FEATURE = 0x0030,
        COMMAND_HEAD = 0x2000,
        COMMAND_TAIL = 0x2008,
@@ -28,8 +30,13 @@ enum { /* registers (3.4) */
 #define CONTROL_ISOC	     (1ull << 11)
 #define CONTROL_CMD_BUF_EN   (1ull << 12)
 #define FEATURE_IA_SUP	     (1ull << 6) /* INVALIDATE_IOMMU_ALL */
+#define FEATURE_HATS(f)	     ((f) >> 10 & 3)
+#define HATS_NONE	     3 /* no host page tables; else 4 levels and more */
 #define STATUS_OVERFLOW	     (1ull << 0)
 #define STATUS_EVENT_INT     (1ull << 1)
+#define STATUS_EVENT_RUN     (1ull << 3)
+#define STATUS_COMMAND_RUN   (1ull << 4)
+#define CAPABILITY_EFR_SUP   (1u << 27) /* of its function: there is EXTENDED_FEATURE */
 
 /* flags of the IVHD (5.2.2.1) */
 #define IVHD_HT_TUN_EN	 (1u << 0)
@@ -41,6 +48,8 @@ enum { /* registers (3.4) */
 #define PCI_CAP_MSI 0x05
 #define WAIT_US	    100000u
 #define STEP_US	    10u
+#define WRITTEN_US  1000u /* the log's tail may be there before the entry is */
+#define CLEARINGS   8u	  /* of a status bit that the unit sets again meanwhile */
 
 /* --- tables (2.2.2, 2.2.3) --- */
 
@@ -75,7 +84,10 @@ const struct npt_format amdvi_format = {.leaf = leaf, .table = table, .has_1g = 
 void amdvi_device_entry(uint64_t entry[4], uint64_t table_hpa, bool reaches, uint16_t domain,
 			uint8_t settings)
 {
-	entry[0] = DTE_V | DTE_TV | LEVEL(AMDVI_LEVELS) | table_hpa | (reaches ? IR | IW : 0);
+	/* Where interrupts travel as writes (SysMgt 1) early units want IW: the table denies. */
+	uint64_t rights = reaches ? IR | IW : SYS_MGT(settings) == SYS_MGT(1u << 4) ? IW : 0;
+
+	entry[0] = DTE_V | DTE_TV | LEVEL(AMDVI_LEVELS) | table_hpa | rights;
 	entry[1] = domain | SYS_MGT(settings);
 	entry[2] = INT_PASS(settings);
 	entry[3] = 0;
@@ -102,13 +114,41 @@ static uint64_t control_for(uint8_t flags)
 	       (flags & IVHD_COHERENT ? CONTROL_COHERENT : 0);
 }
 
-int amdvi_init(struct amdvi *u, volatile void *regs, struct host_pci at, uint8_t flags)
+static int await_status(const struct amdvi *u, uint64_t bits, bool set)
 {
+	for (unsigned us = 0; us < WAIT_US; us += STEP_US) {
+		if (!(get(u, STATUS) & bits) != set)
+			return 0;
+		tsc_delay_us(STEP_US);
+	}
+	return -ETIMEDOUT;
+}
+
+static bool is_able(const struct amdvi *u, uint16_t capability)
+{
+	uint64_t features;
+
+	if (!(host_pci_get(u->at, capability, 4) & CAPABILITY_EFR_SUP))
+		return false;
+	features = get(u, EXTENDED_FEATURE);
+	return features & FEATURE_IA_SUP && FEATURE_HATS(features) != HATS_NONE;
+}
+
+int amdvi_init(struct amdvi *u, volatile void *regs, struct host_pci at, uint16_t capability,
+	       uint8_t flags)
+{
+	int err;
+
 	*u = (struct amdvi){.regs = regs, .at = at, .control = control_for(flags)};
-	if (get(u, EXTENDED_FEATURE) == UINT64_MAX)
+	if (get(u, CONTROL) == UINT64_MAX)
 		return -ENODEV;
 	put(u, CONTROL, 0);
-	if (!(get(u, EXTENDED_FEATURE) & FEATURE_IA_SUP))
+	err = await_status(u, STATUS_EVENT_RUN | STATUS_COMMAND_RUN, false);
+	if (err)
+		return err;
+	put(u, EXCLUSION_BASE, 0);
+	put(u, EXCLUSION_LIMIT, 0);
+	if (!is_able(u, capability))
 		return -ENOTSUP;
 	u->commands = pages_alloc(1);
 	u->log = pages_alloc(1);
@@ -160,26 +200,32 @@ int amdvi_start(struct amdvi *u, uint64_t table_hpa)
 	put(u, EVENT_LOG, physical(u->log) | BUFFER_PAGE);
 	put(u, EVENT_HEAD, 0);
 	put(u, EVENT_TAIL, 0);
+	put(u, STATUS, STATUS_OVERFLOW | STATUS_EVENT_INT);
 	u->control |= CONTROL_IOMMU_EN | CONTROL_CMD_BUF_EN | CONTROL_EVENT_LOG_EN;
 	put(u, CONTROL, u->control);
 	err = invalidate_all(u);
 	if (err)
-		put(u, CONTROL, 0);
+		amdvi_stop(u);
 	return err;
+}
+
+void amdvi_stop(const struct amdvi *u)
+{
+	put(u, CONTROL, 0);
 }
 
 /* --- events (2.5) --- */
 
+enum { ILLEGAL_DEV_TABLE_ENTRY = 1, IO_PAGE_FAULT = 2, INVALID_DEVICE_REQUEST = 8 };
 #define EVENT_CODE(e) ((uint8_t)((e) >> 60))
 #define EVENT_RW      (1ull << 53) /* it wanted to write */
 
-void amdvi_fault_interrupt(struct amdvi *u, uint8_t vector, uint32_t apic_id)
+void amdvi_fault_interrupt(const struct amdvi *u, uint8_t vector, uint32_t apic_id)
 {
 	unsigned cap = host_pci_capability(u->at, PCI_CAP_MSI);
 
 	if (cap) /* else events are found when another unit's are */
 		host_msi_enable(u->at, cap, vector, apic_id);
-	amdvi_fault_mask(u, false);
 }
 
 void amdvi_fault_mask(struct amdvi *u, bool masked)
@@ -191,38 +237,58 @@ void amdvi_fault_mask(struct amdvi *u, bool masked)
 	put(u, CONTROL, u->control);
 }
 
-/* Logging stops when the log is full. */
+/* Only a bit that was clear raises the interrupt. */
+static void clear_status(const struct amdvi *u, uint64_t bits)
+{
+	for (unsigned i = 0; i < CLEARINGS && get(u, STATUS) & bits; i++)
+		put(u, STATUS, bits);
+}
+
+/* What is recorded from now on raises an interrupt, unless it is masked. */
 static void acknowledge(const struct amdvi *u)
 {
-	uint64_t status = get(u, STATUS) & (STATUS_OVERFLOW | STATUS_EVENT_INT);
+	clear_status(u, STATUS_EVENT_INT);
+	if (!(get(u, STATUS) & STATUS_OVERFLOW))
+		return;
+	/* it records no more before this is done */
+	put(u, CONTROL, u->control & ~CONTROL_EVENT_LOG_EN);
+	(void)await_status(u, STATUS_EVENT_RUN, false);
+	clear_status(u, STATUS_OVERFLOW);
+	put(u, CONTROL, u->control);
+}
 
-	if (status & STATUS_OVERFLOW)
-		put(u, CONTROL, u->control & ~CONTROL_EVENT_LOG_EN);
-	put(u, STATUS, status);
-	if (status & STATUS_OVERFLOW)
-		put(u, CONTROL, u->control);
+static bool is_empty(const struct amdvi *u)
+{
+	return u->log_head == (get(u, EVENT_TAIL) & (BUFFER_BYTES - ENTRY_BYTES));
+}
+
+static struct iommu_fault decode(const volatile uint64_t e[2])
+{
+	uint8_t code = EVENT_CODE(e[0]);
+
+	return (struct iommu_fault){.unit = code != ILLEGAL_DEV_TABLE_ENTRY &&
+					    code != IO_PAGE_FAULT && code != INVALID_DEVICE_REQUEST,
+				    .id = (uint16_t)e[0],
+				    .reason = code,
+				    .read = !(e[0] & EVENT_RW),
+				    .address = e[1] & ~0xfffull};
 }
 
 bool amdvi_fault_next(struct amdvi *u, struct iommu_fault *f, bool *lost)
 {
 	volatile uint64_t *e = u->log[u->log_head / ENTRY_BYTES];
-	uint64_t what, id;
 
 	*lost |= get(u, STATUS) & STATUS_OVERFLOW;
-	if (u->log_head == (get(u, EVENT_TAIL) & (BUFFER_BYTES - ENTRY_BYTES))) {
+	if (is_empty(u))
 		acknowledge(u);
+	if (is_empty(u))
 		return false;
+	for (unsigned us = 0; !e[0]; us++) {
+		if (us == WRITTEN_US)
+			return false; /* next time */
+		tsc_delay_us(1);
 	}
-	for (unsigned us = 0; !e[0] && us < STEP_US; us++)
-		tsc_delay_us(1); /* the tail may be there before the entry is */
-	what = e[0];
-	id = what & 0xffff;
-	*f = (struct iommu_fault){.bus = (uint8_t)(id >> 8),
-				  .dev = id >> 3 & 31,
-				  .fn = id & 7,
-				  .reason = EVENT_CODE(what),
-				  .read = !(what & EVENT_RW),
-				  .address = e[1] & ~0xfffull};
+	*f = decode(e);
 	e[0] = e[1] = 0;
 	u->log_head = (u->log_head + ENTRY_BYTES) % BUFFER_BYTES;
 	put(u, EVENT_HEAD, u->log_head);

@@ -26,16 +26,20 @@ extern const struct npt_format amdvi_format;
 void amdvi_device_entry(uint64_t entry[4], uint64_t table_hpa, bool reaches, uint16_t domain,
 			uint8_t settings);
 
-/* `regs` are the unit's, AMDVI_BYTES of them; `flags` its IVHD's. It is off afterwards, whatever
- * the firmware did. -ENODEV: there is nothing; -ENOTSUP: it can't invalidate all at once, as those
- * from 2011 on can; -ENOMEM. */
+/* `regs` are the unit's, AMDVI_BYTES of them; `capability` is where its function's capability block
+ * is; `flags` its IVHD's. It is off afterwards, whatever the firmware did. -ENODEV: there is
+ * nothing; -ETIMEDOUT: it does not stop; -ENOTSUP: it has no page tables, or can't invalidate all
+ * at once; -ENOMEM. */
 #define AMDVI_BYTES 0x4000u
-int amdvi_init(struct amdvi *u, volatile void *regs, struct host_pci at, uint8_t flags);
+int amdvi_init(struct amdvi *u, volatile void *regs, struct host_pci at, uint16_t capability,
+	       uint8_t flags);
 /* Translation by this device table from now on; it does not change any more. -ETIMEDOUT: the unit
  * does not answer, and is off. */
 int amdvi_start(struct amdvi *u, uint64_t table_hpa);
+void amdvi_stop(const struct amdvi *u);
 
-void amdvi_fault_interrupt(struct amdvi *u, uint8_t vector, uint32_t apic_id);
+/* Events raise an interrupt at this CPU, if they are not masked. */
+void amdvi_fault_interrupt(const struct amdvi *u, uint8_t vector, uint32_t apic_id);
 void amdvi_fault_mask(struct amdvi *u, bool masked); /* any CPU, one at a time */
 /* As iommu_ops.fault_next; f->reason: the event's code (its 2.5). */
 bool amdvi_fault_next(struct amdvi *u, struct iommu_fault *f, bool *lost);

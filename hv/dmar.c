@@ -33,8 +33,12 @@ static int take_unit(struct dmar *d, const void *at)
 	struct drhd x;
 
 	memcpy(&x, at, sizeof(x));
-	if (x.segment != 0 || x.base == 0 || x.base % PAGE)
-		return 0; /* no configuration space of ours reaches what is behind it */
+	if (x.segment != 0) { /* no configuration space of ours reaches what is behind it */
+		d->other_segments = true;
+		return 0;
+	}
+	if (x.base == 0 || x.base % PAGE)
+		return -EINVAL;
 	if (d->n_units == DMAR_UNITS_MAX)
 		return -E2BIG;
 	d->unit[d->n_units++] = x.base;
@@ -61,7 +65,7 @@ int dmar_parse(struct dmar *d, const void *table, size_t size)
 	size_t left = size > TABLE_HEADER ? size - TABLE_HEADER : 0;
 	int err = 0;
 
-	d->n_units = d->reserved.n = 0;
+	*d = (struct dmar){0};
 	while (left >= sizeof(struct structure) && !err) {
 		struct structure s;
 

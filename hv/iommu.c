@@ -7,12 +7,14 @@
 #include "hv/guest.h"
 #include "hv/iommu_ops.h"
 #include "hv/log.h"
+#include "hv/requester.h"
 #include "hv/vcpu.h"
 
 #define ASSIGNED_MAX	   64
 #define SHARED_MAX	   16
 #define RESERVED_PAGES_MAX 32768u     /* 128 MiB */
 #define FAULT_PAUSE_NS	   1000000000 /* between two lines about faults */
+#define FAULTS_AT_ONCE	   256u	      /* looked at; more wait for the next line */
 
 static struct assigned {
 	struct host_pci at;
@@ -142,64 +144,98 @@ static int build(const struct guest_map *m, uint64_t root[IOMMU_DOMAINS])
 
 /* --- who reaches what --- */
 
-struct reaching {
-	const uint64_t *root; /* of each domain's table; 0: nothing is reached */
+static uint8_t owner[65536]; /* by requester ID: domain + 1; 0: nobody yet */
+
+static int claim(const uint64_t root[IOMMU_DOMAINS], uint16_t id, enum iommu_domain domain)
+{
+	struct host_pci p = requester_function(id);
+
+	if (owner[id] == domain + 1 || (owner[id] && domain == IOMMU_OTHERS))
+		return 0;
+	if (owner[id]) {
+		log_error("iommu: a card of the guest's and one of the hypervisor's both speak as "
+			  "%02x:%02x.%x: put one of them behind another bridge",
+			  p.bus, p.dev, p.fn);
+		return -EBUSY;
+	}
+	owner[id] = (uint8_t)(domain + 1);
+	/* without a table nothing is reached */
+	return root[domain] ? ops->reach(id, root[domain], (uint16_t)(domain + 1)) : 0;
+}
+
+static int claim_all(const uint64_t root[IOMMU_DOMAINS], struct host_pci at,
+		     enum iommu_domain domain)
+{
+	struct requester_ids ids;
+	int err = 0;
+
+	requester_ids(at, &ids);
+	for (unsigned i = 0; i < ids.n && !err; i++) {
+		err = claim(root, ids.id[i], domain);
+		if (!err && ops->alias)
+			err = claim(root, ops->alias(ids.id[i]), domain);
+	}
+	return err;
+}
+
+struct rest {
+	const uint64_t *root;
 	int err;
 };
 
-static int reach(const struct reaching *r, struct host_pci at, enum iommu_domain domain)
+static bool claim_other(struct host_pci at, void *ctx)
 {
-	if (!r->root[domain])
-		return 0;
-	return ops->reach(at, r->root[domain], (uint16_t)(domain + 1));
-}
+	struct rest *r = ctx;
 
-static bool other_reaches(struct host_pci at, void *ctx)
-{
-	struct reaching *r = ctx;
-
-	if (!r->err) /* those that somebody has taken reach theirs already */
-		r->err = reach(r, at, IOMMU_OTHERS);
+	r->err = claim_all(r->root, at, IOMMU_OTHERS);
 	return r->err;
 }
 
-static int reach_all(const uint64_t root[IOMMU_DOMAINS])
+static int claim_everything(const uint64_t root[IOMMU_DOMAINS])
 {
-	struct reaching r = {.root = root};
+	struct rest rest = {.root = root};
 
-	for (unsigned i = 0; i < n_assigned && !r.err; i++)
-		r.err = reach(&r, assigned[i].at, assigned[i].domain);
-	if (!r.err)
-		host_pci_each(other_reaches, &r);
-	return r.err;
+	for (unsigned i = 0; i < n_assigned && !rest.err; i++)
+		rest.err = claim_all(root, assigned[i].at, assigned[i].domain);
+	if (!rest.err)
+		host_pci_each(claim_other, &rest);
+	return rest.err;
 }
 
 /* --- faults --- */
 
 static void report(const struct iommu_fault *f, bool lost)
 {
-	log_warn("iommu: %02x:%02x.%x was kept from %s 0x%llx%s (reason %u; %llu so far%s)", f->bus,
-		 f->dev, f->fn, f->read ? "reading" : "writing", (unsigned long long)f->address,
-		 guest_gpa_is_hypervisor((gpa_t){f->address}) ? ", the hypervisor's memory" : "",
-		 f->reason, (unsigned long long)faults, lost ? " and more" : "");
+	struct host_pci p = requester_function(f->id);
+
+	if (f->unit)
+		log_error("iommu: a unit has trouble of its own at 0x%llx (reason %u)",
+			  (unsigned long long)f->address, f->reason);
+	else
+		log_warn("iommu: %02x:%02x.%x was kept from %s 0x%llx%s (reason %u; %llu so far%s)",
+			 p.bus, p.dev, p.fn, f->read ? "reading" : "writing",
+			 (unsigned long long)f->address,
+			 guest_gpa_is_hypervisor((gpa_t){f->address}) ? ", the hypervisor's memory"
+								      : "",
+			 f->reason, (unsigned long long)faults, lost ? " and more" : "");
 }
 
 /* One line for all of them. False: there were none. */
 static bool take_faults(void)
 {
 	struct iommu_fault f, first = {0};
-	bool any = false, lost = false;
+	bool lost = false;
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < machine.units; i++)
-		while (ops->fault_next(i, &f, &lost)) {
-			if (!any)
+		while (n < FAULTS_AT_ONCE && ops->fault_next(i, &f, &lost)) {
+			if (!n++)
 				first = f;
-			any = true;
-			faults++;
+			faults += !f.unit;
 		}
-	if (any)
+	if (n)
 		report(&first, lost);
-	return any;
+	return n;
 }
 
 static void mask_all(bool masked)
@@ -213,6 +249,16 @@ static void pause_faults(void)
 	vtimer_arm(&fault_pause, (vns_t){node_now().v + FAULT_PAUSE_NS});
 }
 
+/* Interrupts from now on; what came before may have raised none. */
+static void listen(void)
+{
+	mask_all(false);
+	if (!take_faults())
+		return;
+	mask_all(true);
+	pause_faults();
+}
+
 /* Whoever goes on gets no more than one line a second. */
 static void pause_over(struct vtimer *t, vns_t now)
 {
@@ -221,7 +267,7 @@ static void pause_over(struct vtimer *t, vns_t now)
 	if (take_faults())
 		pause_faults();
 	else
-		mask_all(false);
+		listen();
 }
 
 static void fault_interrupt(void *dev)
@@ -241,6 +287,7 @@ static int route_faults(void)
 	vtimer_init(&fault_pause, &this_cpu()->timers, pause_over);
 	for (unsigned i = 0; i < machine.units; i++)
 		ops->fault_interrupt(i, (uint8_t)vector, this_cpu()->apic_id);
+	listen();
 	return 0;
 }
 
@@ -266,10 +313,16 @@ static int start(const struct guest_map *m)
 	if (!err)
 		err = build(m, root);
 	if (!err)
-		err = reach_all(root);
+		err = claim_everything(root);
+	if (err)
+		return err;
 	for (unsigned i = 0; i < machine.units && !err; i++)
 		err = ops->start(i);
-	return err ? err : route_faults();
+	if (!err)
+		err = route_faults();
+	for (unsigned i = 0; i < machine.units && err; i++)
+		ops->stop(i);
+	return err;
 }
 
 static const char *why(int err)
@@ -280,7 +333,10 @@ static const char *why(int err)
 	case -ENOMEM:
 		return "no memory: raise hv_memory=";
 	case -E2BIG:
-		return "the firmware reserves more than 128 MiB, or has too many units";
+		return "the firmware reserves more than 128 MiB, or its table says more than is "
+		       "taken";
+	case -EBUSY:
+		return "two cards can't be told apart";
 	case -ERANGE:
 		return "memory above 512 GiB is out of its reach";
 	case -ENODEV:
@@ -308,8 +364,9 @@ void iommu_start(const struct guest_map *m)
 		return;
 	}
 	on = true;
-	log_info("iommu: %s, %u unit%s: each card reaches its owner's memory only", ops->name,
-		 machine.units, machine.units == 1 ? "" : "s");
+	log_info("iommu: %s, %u unit%s: each card%s reaches its owner's memory only", ops->name,
+		 machine.units, machine.units == 1 ? "" : "s",
+		 machine.other_segments ? " of PCI segment 0" : "");
 }
 
 struct iommu_status iommu_status(void)

@@ -8,10 +8,10 @@
 #define PAGE	     4096ull
 #define ADDRESS_BITS 48
 
-/* Blocks. A unit may have one of each of the first three kinds: the later ones say more of the
- * same, for systems that know them. */
+/* Blocks. A unit may have one of each of the first three kinds: the higher ones say more. */
 enum { IVHD_10 = 0x10, IVHD_11 = 0x11, IVHD_40 = 0x40, IVMD_FIRST = 0x20, IVMD_LAST = 0x22 };
-#define IVMD_UNITY (1u << 0) /* flags: identity mapped */
+#define IVMD_UNITY     (1u << 0) /* flags: identity mapped */
+#define IVMD_EXCLUSION (1u << 3) /* not translated at all; the same, to whom it is mapped */
 
 struct block { /* what all of them begin with */
 	uint8_t type, flags;
@@ -30,8 +30,8 @@ _Static_assert(sizeof(struct ivhd) == 24, "5.2.2.1");
 
 struct ivmd {
 	uint8_t type, flags;
-	uint16_t length, id, auxiliary;
-	uint64_t reserved, base, size;
+	uint16_t length, id, auxiliary, segment, reserved[3];
+	uint64_t base, size;
 };
 _Static_assert(sizeof(struct ivmd) == 32, "5.2.2.6");
 
@@ -45,6 +45,7 @@ enum {
 	ENTRY_ALIAS_RANGE = 67,
 	ENTRY_EXT_SELECT = 70,
 	ENTRY_EXT_RANGE = 71,
+	ENTRY_SPECIAL = 72, /* an I/O APIC or a HPET: its ID is in the alias' place */
 	ENTRY_NAMED = 240,
 };
 #define NAMED_BYTES 22u /* without its name, whose length is the last of them */
@@ -56,6 +57,8 @@ struct entry {
 
 static int add_span(struct ivrs *v, struct ivrs_span span)
 {
+	if (!span.aliased && !span.settings)
+		return 0;
 	if (v->n_spans == IVRS_SPANS_MAX)
 		return -E2BIG;
 	v->span[v->n_spans++] = span;
@@ -88,7 +91,12 @@ static int take_entry(struct ivrs *v, const struct entry *e, struct ivrs_span *o
 	case ENTRY_SELECT:
 	case ENTRY_EXT_SELECT:
 	case ENTRY_ALIAS:
+	case ENTRY_NAMED:
 		return add_span(v, one);
+	case ENTRY_SPECIAL:
+		return add_span(v, (struct ivrs_span){.first = one.alias,
+						      .last = one.alias,
+						      .settings = e->settings});
 	case ENTRY_RANGE:
 	case ENTRY_EXT_RANGE:
 	case ENTRY_ALIAS_RANGE:
@@ -98,7 +106,7 @@ static int take_entry(struct ivrs *v, const struct entry *e, struct ivrs_span *o
 		open->last = id;
 		return open->first <= id ? add_span(v, *open) : 0;
 	default:
-		return 0; /* special devices, named ones, padding */
+		return 0; /* padding, and what is not known */
 	}
 }
 
@@ -121,21 +129,44 @@ static int take_entries(struct ivrs *v, const uint8_t *at, size_t left)
 	return err;
 }
 
-static int take_ivhd(struct ivrs *v, const uint8_t *at)
+static bool is_ivhd(uint8_t type)
 {
-	struct ivhd x;
-	unsigned head;
+	return type == IVHD_10 || type == IVHD_11 || type == IVHD_40;
+}
 
-	memcpy(&x, at, sizeof(x));
-	head = x.type == IVHD_10 ? sizeof(x) : IVHD_LONG;
-	if (x.length < head)
+static struct ivrs_unit *unit_at(struct ivrs *v, uint64_t base)
+{
+	for (unsigned i = 0; i < v->n_units; i++)
+		if (v->unit[i].base == base)
+			return &v->unit[i];
+	return NULL;
+}
+
+static int find_unit(struct ivrs *v, const uint8_t *at, uint16_t length)
+{
+	struct ivrs_unit *u;
+	struct ivhd x;
+
+	if (!is_ivhd(*at))
+		return 0;
+	if (length < (*at == IVHD_10 ? sizeof(x) : IVHD_LONG))
 		return -EINVAL;
-	if (x.segment != 0 || x.base == 0 || x.base % PAGE)
-		return 0; /* no configuration space of ours reaches what is behind it */
-	if (v->n_units == IVRS_UNITS_MAX)
+	memcpy(&x, at, sizeof(x));
+	if (x.segment != 0) { /* no configuration space of ours reaches what is behind it */
+		v->other_segments = true;
+		return 0;
+	}
+	if (x.base == 0 || x.base % PAGE)
+		return -EINVAL;
+	u = unit_at(v, x.base);
+	if (u && u->kind >= x.type)
+		return 0;
+	if (!u && v->n_units == IVRS_UNITS_MAX)
 		return -E2BIG;
-	v->unit[v->n_units++] = (struct ivrs_unit){x.base, x.id, x.flags};
-	return take_entries(v, at + head, x.length - head);
+	if (!u)
+		u = &v->unit[v->n_units++];
+	*u = (struct ivrs_unit){x.base, x.id, x.capability, x.type, x.flags};
+	return 0;
 }
 
 static int take_ivmd(struct ivrs *v, const uint8_t *at)
@@ -144,41 +175,46 @@ static int take_ivmd(struct ivrs *v, const uint8_t *at)
 	uint64_t last;
 
 	memcpy(&x, at, sizeof(x));
-	last = x.base + x.size - 1;
-	if (!(x.flags & IVMD_UNITY) || x.base % PAGE || !x.size || x.size % PAGE || last < x.base ||
-	    last >> ADDRESS_BITS)
+	last = (x.base + x.size - 1) | (PAGE - 1);
+	if (!(x.flags & (IVMD_UNITY | IVMD_EXCLUSION)) || x.segment != 0 || !x.size ||
+	    last < x.base || last >> ADDRESS_BITS)
 		return 0;
 	if (v->reserved.n == IOMMU_RESERVED_MAX)
 		return -E2BIG;
-	v->reserved.range[v->reserved.n++] = (struct iommu_range){x.base, last};
+	v->reserved.range[v->reserved.n++] = (struct iommu_range){x.base & ~(PAGE - 1), last};
 	return 0;
 }
 
-static int take_block(struct ivrs *v, const uint8_t *at, uint8_t ivhd)
+/* What is said of devices, by the block that is taken for their unit. */
+static int take_block(struct ivrs *v, const uint8_t *at, uint16_t length)
 {
-	struct block b;
+	const unsigned head = *at == IVHD_10 ? sizeof(struct ivhd) : IVHD_LONG;
+	const struct ivrs_unit *u;
+	struct ivhd x;
 
-	memcpy(&b, at, sizeof(b));
-	if (b.type == ivhd && b.length >= sizeof(struct ivhd))
-		return take_ivhd(v, at);
-	if (b.type >= IVMD_FIRST && b.type <= IVMD_LAST && b.length >= sizeof(struct ivmd))
+	if (*at >= IVMD_FIRST && *at <= IVMD_LAST && length >= sizeof(struct ivmd))
 		return take_ivmd(v, at);
-	return 0;
+	if (!is_ivhd(*at))
+		return 0;
+	memcpy(&x, at, sizeof(x));
+	u = unit_at(v, x.base);
+	if (x.segment != 0 || !u || u->kind != x.type)
+		return 0;
+	return take_entries(v, at + head, length - head);
 }
 
-/* All blocks, those of units by this kind. */
-static int take_all(struct ivrs *v, const uint8_t *at, size_t left, uint8_t ivhd)
+static int each_block(struct ivrs *v, const uint8_t *at, size_t left,
+		      int (*take)(struct ivrs *v, const uint8_t *at, uint16_t length))
 {
 	int err = 0;
 
-	v->n_units = v->n_spans = v->reserved.n = 0;
 	while (left >= sizeof(struct block) && !err) {
 		struct block b;
 
 		memcpy(&b, at, sizeof(b));
 		if (b.length < sizeof(b) || b.length > left)
 			return -EINVAL;
-		err = take_block(v, at, ivhd);
+		err = take(v, at, b.length);
 		at += b.length;
 		left -= b.length;
 	}
@@ -187,15 +223,35 @@ static int take_all(struct ivrs *v, const uint8_t *at, size_t left, uint8_t ivhd
 
 int ivrs_parse(struct ivrs *v, const void *table, size_t size)
 {
-	static const uint8_t kinds[] = {IVHD_10, IVHD_11, IVHD_40};
 	const uint8_t *at = (const uint8_t *)table + TABLE_HEADER;
 	size_t left = size > TABLE_HEADER ? size - TABLE_HEADER : 0;
-	int err = 0;
+	int err;
 
-	for (unsigned i = 0; i < sizeof(kinds); i++) {
-		err = take_all(v, at, left, kinds[i]);
-		if (err || v->n_units)
-			return err;
-	}
-	return -EINVAL;
+	*v = (struct ivrs){0};
+	err = each_block(v, at, left, find_unit);
+	if (!err)
+		err = each_block(v, at, left, take_block);
+	return !err && !v->n_units ? -EINVAL : err;
+}
+
+static bool in_span(const struct ivrs_span *s, uint16_t id)
+{
+	return id >= s->first && id <= s->last;
+}
+
+uint8_t ivrs_settings(const struct ivrs *v, uint16_t id)
+{
+	uint8_t all = 0;
+
+	for (unsigned i = 0; i < v->n_spans; i++)
+		all |= in_span(&v->span[i], id) ? v->span[i].settings : 0;
+	return all;
+}
+
+uint16_t ivrs_alias(const struct ivrs *v, uint16_t id)
+{
+	for (unsigned i = 0; i < v->n_spans; i++)
+		if (v->span[i].aliased && in_span(&v->span[i], id))
+			return v->span[i].alias;
+	return id;
 }

@@ -225,8 +225,13 @@ int vtd_start(struct vtd *u, uint64_t root_hpa)
 	if (!err)
 		err = command(u, G_TE, true);
 	if (err)
-		(void)command(u, G_TE, false);
+		vtd_stop(u);
 	return err;
+}
+
+void vtd_stop(const struct vtd *u)
+{
+	(void)command(u, G_TE, false);
 }
 
 /* --- faults (7.3) --- */
@@ -236,7 +241,6 @@ void vtd_fault_interrupt(const struct vtd *u, uint8_t vector, uint32_t apic_id)
 	write32(u, FEDATA, vector);
 	write32(u, FEADDR, HOST_MSI_ADDRESS(apic_id));
 	write32(u, FEUADDR, 0);
-	vtd_fault_mask(u, false);
 }
 
 void vtd_fault_mask(const struct vtd *u, bool masked)
@@ -255,9 +259,7 @@ bool vtd_fault_next(const struct vtd *u, struct iommu_fault *f, bool *lost)
 		if (!(last & FAULT_F))
 			continue;
 		source = read32(u, reg + 8);
-		*f = (struct iommu_fault){.bus = (uint8_t)(source >> 8),
-					  .dev = source >> 3 & 31,
-					  .fn = source & 7,
+		*f = (struct iommu_fault){.id = (uint16_t)source,
 					  .reason = FAULT_REASON(last),
 					  .read = last & FAULT_READ,
 					  .address = read64(u, reg) & ~0xfffull};

@@ -36,6 +36,7 @@ unsigned vtd_levels(const struct vtd *u); /* of its tables: 4, or 3 */
 /* Translation by these tables from now on. They do not change any more. -ETIMEDOUT: the unit does
  * not answer, and is off as far as one knows. */
 int vtd_start(struct vtd *u, uint64_t root_hpa);
+void vtd_stop(const struct vtd *u);
 
 /* Faults raise an interrupt at this CPU, if they are not masked. */
 void vtd_fault_interrupt(const struct vtd *u, uint8_t vector, uint32_t apic_id);

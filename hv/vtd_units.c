@@ -18,17 +18,19 @@ static int find(struct iommu_machine *m, const void *table, size_t size)
 	m->format = vtd_format;
 	m->format.has_1g = true;
 	m->levels = 4;
-	for (n_units = 0; n_units < dmar.n_units && !err; n_units++) {
-		const struct vtd *u = &units[n_units];
+	for (n_units = 0; n_units < dmar.n_units; n_units++) {
+		struct vtd *u = &units[n_units];
 		void *regs = mmio_map((hpa_t){dmar.unit[n_units]}, VTD_BYTES);
+		int e = regs ? vtd_init(u, regs) : -ENOMEM;
 
-		err = regs ? vtd_init(&units[n_units], regs) : -ENOMEM;
+		err = err ? err : e;
 		m->format.has_1g &= vtd_has_1g(u);
 		if (vtd_levels(u) < m->levels)
 			m->levels = vtd_levels(u);
 	}
 	levels = m->levels;
 	m->units = n_units;
+	m->other_segments = dmar.other_segments;
 	m->reserved = dmar.reserved;
 	return err;
 }
@@ -40,33 +42,22 @@ static int make_root(void)
 	return root ? 0 : -ENOMEM;
 }
 
-static int reach_as(struct host_pci at, uint64_t table_hpa, uint16_t domain)
+static int reach(uint16_t id, uint64_t table_hpa, uint16_t domain)
 {
-	uint64_t *bus = root[at.bus], *entry, (*context)[2], hpa;
+	uint64_t *bus, (*context)[2], hpa;
+	int err = make_root();
 
+	if (err)
+		return err;
+	bus = root[id >> 8];
 	if (!bus[0]) {
 		if (!npt_pages.page(NULL, &hpa))
 			return -ENOMEM;
 		vtd_root_entry(bus, hpa);
 	}
 	context = npt_pages.virt(NULL, bus[0] & ~(uint64_t)(PAGE_SIZE - 1));
-	entry = context[at.dev << 3 | at.fn];
-	if (!entry[0])
-		vtd_context_entry(entry, table_hpa, levels, domain);
+	vtd_context_entry(context[id & 255], table_hpa, levels, domain);
 	return 0;
-}
-
-/* A bridge from PCI Express to PCI speaks for what is behind it, as device 0 of its bus. */
-static int reach(struct host_pci at, uint64_t table_hpa, uint16_t domain)
-{
-	struct host_pci bridge = {.bus = at.bus};
-	int err = make_root();
-
-	if (!err)
-		err = reach_as(at, table_hpa, domain);
-	if (!err && bridge.bus && host_pci_get(bridge, 0, 4) == UINT32_MAX)
-		err = reach_as(bridge, table_hpa, domain);
-	return err;
 }
 
 static int start(unsigned unit)
@@ -74,6 +65,11 @@ static int start(unsigned unit)
 	int err = make_root();
 
 	return err ? err : vtd_start(&units[unit], root_hpa);
+}
+
+static void stop(unsigned unit)
+{
+	vtd_stop(&units[unit]);
 }
 
 static void fault_interrupt(unsigned unit, uint8_t vector, uint32_t apic_id)
@@ -97,6 +93,7 @@ const struct iommu_ops vtd_ops = {
 	.find = find,
 	.reach = reach,
 	.start = start,
+	.stop = stop,
 	.fault_interrupt = fault_interrupt,
 	.fault_mask = fault_mask,
 	.fault_next = fault_next,

@@ -167,6 +167,8 @@ struct host_bar {
 };
 /* All functions behind all bridges, until fn says true. Boot only. */
 void host_pci_each(bool (*fn)(struct host_pci p, void *ctx), void *ctx);
+/* The bridge whose secondary bus this is; false: there is none, as for bus 0. Boot only. */
+bool host_pci_bridge_to(uint8_t bus, struct host_pci *bridge);
 uint32_t host_pci_get(struct host_pci p, unsigned offset, unsigned size); /* 1, 2, 4; aligned */
 void host_pci_set(struct host_pci p, unsigned offset, unsigned size, uint32_t v);
 /* The lower half only: writing the status register would clear it. */

@@ -55,13 +55,17 @@ struct walk {
 
 static bool each_on_bus(struct walk *w, uint8_t bus);
 
+static bool is_bridge(struct host_pci p)
+{
+	return host_pci_get(p, CLASS + 2, 2) == CLASS_PCI_BRIDGE &&
+	       (host_pci_get(p, HEADER_TYPE, 1) & ~MULTI_FUNCTION) == TYPE_BRIDGE;
+}
+
 static bool visit(struct walk *w, struct host_pci p)
 {
 	if (w->fn(p, w->ctx))
 		return true;
-	return host_pci_get(p, CLASS + 2, 2) == CLASS_PCI_BRIDGE &&
-	       (host_pci_get(p, HEADER_TYPE, 1) & ~MULTI_FUNCTION) == TYPE_BRIDGE &&
-	       each_on_bus(w, (uint8_t)host_pci_get(p, SECONDARY_BUS, 1));
+	return is_bridge(p) && each_on_bus(w, (uint8_t)host_pci_get(p, SECONDARY_BUS, 1));
 }
 
 static bool each_on_bus(struct walk *w, uint8_t bus)
@@ -88,6 +92,29 @@ void host_pci_each(bool (*fn)(struct host_pci p, void *ctx), void *ctx)
 	struct walk w = {.fn = fn, .ctx = ctx};
 
 	each_on_bus(&w, 0);
+}
+
+struct bridge_search {
+	uint8_t bus;
+	struct host_pci *found;
+};
+
+static bool leads_there(struct host_pci p, void *ctx)
+{
+	const struct bridge_search *b = ctx;
+
+	if (!is_bridge(p) || host_pci_get(p, SECONDARY_BUS, 1) != b->bus)
+		return false;
+	*b->found = p;
+	return true;
+}
+
+bool host_pci_bridge_to(uint8_t bus, struct host_pci *bridge)
+{
+	struct bridge_search b = {bus, bridge};
+	struct walk w = {.fn = leads_there, .ctx = &b};
+
+	return bus && each_on_bus(&w, 0);
 }
 
 unsigned host_pci_capability(struct host_pci p, uint8_t id)

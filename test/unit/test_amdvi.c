@@ -12,6 +12,7 @@
 #define COMMANDS     0x0008u
 #define LOG	     0x0010u
 #define CONTROL	     0x0018u
+#define EXCLUSION    0x0020u
 #define FEATURES     0x0030u
 #define COMMAND_HEAD 0x2000u
 #define COMMAND_TAIL 0x2008u
@@ -28,6 +29,8 @@ static uint64_t regs[AMDVI_BYTES / 8];
 static void *pages[PAGES_MAX];
 static unsigned n_pages, invalidated, flushed, msi_vector;
 static bool deaf;
+static uint32_t capability; /* of the unit's function */
+static unsigned waited_us;
 
 static uint64_t *reg(unsigned offset)
 {
@@ -53,6 +56,12 @@ void wbinvd(void)
 	flushed++;
 }
 
+uint32_t host_pci_get(struct host_pci p, unsigned offset, unsigned size)
+{
+	CHECK(p.fn == 2 && offset == 0x40 && size == 4);
+	return capability;
+}
+
 unsigned host_pci_capability(struct host_pci p, uint8_t id)
 {
 	return p.fn == 2 && id == 5 ? 0x48 : 0;
@@ -68,7 +77,7 @@ void tsc_delay_us(uint64_t us)
 {
 	const uint64_t(*c)[2] = (void *)(*reg(COMMANDS) & ADDRESS);
 
-	(void)us;
+	waited_us += (unsigned)us;
 	/* IommuEn and CmdBufEn; a buffer of 256 entries */
 	if (deaf || (*reg(CONTROL) & 0x1001) != 0x1001 || *reg(COMMANDS) >> 56 != 8)
 		return;
@@ -93,10 +102,11 @@ static int begin(uint64_t features, uint8_t flags)
 		free(pages[--n_pages]);
 	memset(regs, 0, sizeof(regs));
 	*reg(FEATURES) = features;
-	*reg(CONTROL) = 1; /* the firmware's */
+	*reg(CONTROL) = *reg(EXCLUSION) = *reg(EXCLUSION + 8) = 1; /* the firmware's */
+	capability = 1u << 27;
 	invalidated = flushed = msi_vector = 0;
 	deaf = false;
-	return amdvi_init(&unit, (volatile void *)regs, (struct host_pci){0, 0, 2}, flags);
+	return amdvi_init(&unit, (volatile void *)regs, (struct host_pci){0, 0, 2}, 0x40, flags);
 }
 
 /* --- starting --- */
@@ -105,7 +115,10 @@ static void is_taken_over_and_started(void)
 {
 	CHECK_EQ(begin(IA_SUP, 0x2f), 0);
 	CHECK_EQ(*reg(CONTROL), 0);
+	CHECK_EQ(*reg(EXCLUSION), 0);
+	CHECK_EQ(*reg(EXCLUSION + 8), 0);
 	CHECK_EQ(amdvi_start(&unit, 0x12345000), 0);
+	CHECK_EQ(*reg(STATUS) & 3, 3); /* written: what was there is cleared */
 	CHECK_EQ(*reg(DEVICE_TABLE), 0x12345000 | 511);
 	CHECK_EQ(*reg(CONTROL), 0x1f07); /* as the flags say; commands, events, translation */
 	CHECK_EQ(invalidated, 1);
@@ -115,9 +128,20 @@ static void is_taken_over_and_started(void)
 
 static void what_can_not_be_used_is_told(void)
 {
-	CHECK_EQ(begin(UINT64_MAX, 0), -ENODEV);
+	CHECK_EQ(begin(3ull << 10 | IA_SUP, 0), -ENOTSUP); /* no host page tables */
 	CHECK_EQ(begin(0, 0), -ENOTSUP);
 	CHECK_EQ(*reg(CONTROL), 0);
+	CHECK_EQ(begin(IA_SUP, 0), 0);
+	capability = 0; /* no features that could be read */
+	CHECK_EQ(amdvi_init(&unit, (volatile void *)regs, (struct host_pci){0, 0, 2}, 0x40, 0),
+		 -ENOTSUP);
+	CHECK_EQ(begin(IA_SUP, 0), 0);
+	*reg(STATUS) = 1 << 3; /* it does not stop */
+	CHECK_EQ(amdvi_init(&unit, (volatile void *)regs, (struct host_pci){0, 0, 2}, 0x40, 0),
+		 -ETIMEDOUT);
+	memset(regs, 0xff, sizeof(regs));
+	CHECK_EQ(amdvi_init(&unit, (volatile void *)regs, (struct host_pci){0, 0, 2}, 0x40, 0),
+		 -ENODEV);
 	CHECK_EQ(begin(IA_SUP, 0), 0);
 	deaf = true;
 	CHECK_EQ(amdvi_start(&unit, 0x12345000), -ETIMEDOUT);
@@ -193,14 +217,15 @@ static void tables_lead_where_the_map_says(void)
 	CHECK(!reaches(dte, 0xfe001000, true, &hpa));
 	amdvi_device_entry(dte, root, false, 0, 0xd7);
 	CHECK(!reaches(dte, 0x1234, false, &hpa));
-	CHECK_EQ(dte[2] >> 56, 0xc7); /* INITPass to NMIPass, Lint0Pass, Lint1Pass */
+	CHECK_EQ(dte[0] >> 61 & 3, 2); /* SysMgt 1: IW, and nothing of it */
+	CHECK_EQ(dte[2] >> 56, 0xc7);  /* INITPass to NMIPass, Lint0Pass, Lint1Pass */
 	CHECK_EQ(dte[1] >> 40 & 3, 1);
 	CHECK_EQ(dte[2] & 1, 0); /* interrupts are not remapped */
 }
 
 /* --- events --- */
 
-static void record(uint16_t id, bool write, uint64_t address)
+static void record_code(unsigned code, uint16_t id, bool write, uint64_t address)
 {
 	uint64_t(*log)[2] = (void *)(*reg(LOG) & ADDRESS), *e = log[*reg(LOG_TAIL) / 16];
 	uint64_t next = (*reg(LOG_TAIL) + 16) % 4096;
@@ -209,10 +234,23 @@ static void record(uint16_t id, bool write, uint64_t address)
 		*reg(STATUS) |= 1;
 		return;
 	}
-	e[0] = 2ull << 60 | (uint64_t)write << 53 | id;
+	e[0] = (uint64_t)code << 60 | (uint64_t)write << 53 | id;
 	e[1] = address;
 	*reg(LOG_TAIL) = next;
 	*reg(STATUS) |= 2;
+}
+
+static void record(uint16_t id, bool write, uint64_t address)
+{
+	record_code(2, id, write, address);
+}
+
+/* A register of memory keeps what a real one clears. */
+static void begin_log(void)
+{
+	CHECK_EQ(begin(IA_SUP, 0), 0);
+	CHECK_EQ(amdvi_start(&unit, 0x12345000), 0);
+	*reg(STATUS) = 0;
 }
 
 static void events_are_told_one_by_one(void)
@@ -220,10 +258,11 @@ static void events_are_told_one_by_one(void)
 	struct iommu_fault f;
 	bool lost = false;
 
-	CHECK_EQ(begin(IA_SUP, 0), 0);
-	CHECK_EQ(amdvi_start(&unit, 0x12345000), 0);
+	begin_log();
 	amdvi_fault_interrupt(&unit, 0x51, 3);
 	CHECK_EQ(msi_vector, 0x51);
+	CHECK(!(*reg(CONTROL) & 8));
+	amdvi_fault_mask(&unit, false);
 	CHECK(*reg(CONTROL) & 8);
 	amdvi_fault_mask(&unit, true);
 	CHECK(!(*reg(CONTROL) & 8) && *reg(CONTROL) & 1);
@@ -231,7 +270,7 @@ static void events_are_told_one_by_one(void)
 	for (unsigned round = 0; round < 300; round++) { /* more than the log has room for */
 		record(0x0210, round & 1, 0x8000123 + 0x1000ull * round);
 		CHECK(amdvi_fault_next(&unit, &f, &lost));
-		CHECK(f.bus == 2 && f.dev == 2 && f.fn == 0 && f.reason == 2);
+		CHECK(f.id == 0x0210 && f.reason == 2 && !f.unit);
 		CHECK_EQ(f.read, !(round & 1));
 		CHECK_EQ(f.address, 0x8000000 + 0x1000ull * round);
 		CHECK(!amdvi_fault_next(&unit, &f, &lost));
@@ -245,8 +284,7 @@ static void too_many_are_told_as_lost(void)
 	bool lost = false;
 	unsigned n = 0;
 
-	CHECK_EQ(begin(IA_SUP, 0), 0);
-	CHECK_EQ(amdvi_start(&unit, 0x12345000), 0);
+	begin_log();
 	for (unsigned i = 0; i < 1000; i++)
 		record(0x10, false, 0x1000);
 	while (amdvi_fault_next(&unit, &f, &lost))
@@ -256,6 +294,40 @@ static void too_many_are_told_as_lost(void)
 	CHECK(*reg(CONTROL) & 4); /* it goes on */
 }
 
+static void a_unit_s_own_trouble_is_nobody_s_access(void)
+{
+	struct iommu_fault f;
+	bool lost = false;
+
+	begin_log();
+	for (unsigned code = 1; code <= 8; code++) {
+		record_code(code, 0x10, false, 0x8000000);
+		CHECK(amdvi_fault_next(&unit, &f, &lost));
+		CHECK_EQ(f.reason, code);
+		CHECK_EQ(f.unit, code != 1 && code != 2 && code != 8);
+	}
+}
+
+static void an_entry_may_come_after_the_tail(void)
+{
+	struct iommu_fault f;
+	uint64_t(*log)[2];
+	bool lost = false;
+
+	begin_log();
+	log = (void *)(*reg(LOG) & ADDRESS);
+	record(0x10, false, 0x1000);
+	log[0][0] = 0;
+	waited_us = 0;
+	CHECK(!amdvi_fault_next(&unit, &f, &lost));
+	CHECK_EQ(waited_us, 1000);
+	CHECK_EQ(*reg(LOG_HEAD), 0);
+	log[0][0] = 2ull << 60 | 0x10;
+	CHECK(amdvi_fault_next(&unit, &f, &lost));
+	CHECK_EQ(f.id, 0x10);
+	CHECK(!amdvi_fault_next(&unit, &f, &lost));
+}
+
 int main(void)
 {
 	RUN(is_taken_over_and_started);
@@ -263,5 +335,7 @@ int main(void)
 	RUN(tables_lead_where_the_map_says);
 	RUN(events_are_told_one_by_one);
 	RUN(too_many_are_told_as_lost);
+	RUN(a_unit_s_own_trouble_is_nobody_s_access);
+	RUN(an_entry_may_come_after_the_tail);
 	return check_result();
 }

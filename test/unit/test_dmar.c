@@ -77,6 +77,7 @@ static void takes_units_and_reserved_memory(void)
 	reserved(1, 0x7c000000, 0x7c000fff);
 	CHECK_EQ(parse(&d), 0);
 	CHECK_EQ(d.n_units, 2);
+	CHECK(d.other_segments);
 	CHECK_EQ(d.unit[0], 0xfed90000);
 	CHECK_EQ(d.unit[1], 0xfed92000);
 	CHECK_EQ(d.reserved.n, 1);
@@ -89,8 +90,6 @@ static void leaves_out_what_makes_no_sense(void)
 	struct dmar d;
 
 	begin();
-	unit(0, 0);
-	unit(0, 0xfed90800);
 	unit(0, 0xfed90000);
 	reserved(0, 0x1000, 0x1ffe);
 	reserved(0, 0x1000, 0xfff);
@@ -107,6 +106,12 @@ static void says_what_is_wrong(void)
 
 	begin();
 	CHECK_EQ(parse(&d), -EINVAL); /* no unit */
+	begin();
+	unit(0, 0);
+	CHECK_EQ(parse(&d), -EINVAL);
+	begin();
+	unit(0, 0xfed90800);
+	CHECK_EQ(parse(&d), -EINVAL);
 	begin();
 	unit(0, 0xfed90000);
 	size -= 4;

@@ -61,9 +61,9 @@ static void entry_8(uint8_t type, uint16_t id, uint8_t settings, uint16_t alias)
 	put(more, sizeof(more));
 }
 
-static void named(unsigned name)
+static void named(unsigned name, uint16_t id, uint8_t settings)
 {
-	uint8_t e[22 + 255] = {240, 0x98, 0, 0};
+	uint8_t e[22 + 255] = {240, (uint8_t)id, (uint8_t)(id >> 8), settings};
 
 	e[21] = (uint8_t)name;
 	put(e, 22 + name);
@@ -91,68 +91,68 @@ static int parse(struct ivrs *v)
 	return err;
 }
 
-static bool is_span(const struct ivrs_span *s, uint16_t first, uint16_t last, uint8_t settings)
-{
-	return s->first == first && s->last == last && s->settings == settings;
-}
-
 static void takes_units_and_their_devices(void)
 {
 	static struct ivrs v;
 
 	begin();
 	unit(0x10, 0, 0xfeb80000, 0x21);
+	entry_8(67, 0x0400, 0x80, 0x0400);
+	entry(4, 0x04ff, 0);
 	entry(1, 0, 0x40);
 	entry(0, 0, 0); /* padding */
 	entry(2, 0x0100, 0x01);
 	entry(3, 0x0200, 0x02);
 	entry(4, 0x02ff, 0);
 	entry_8(66, 0x0308, 0, 0x0300);
-	entry_8(67, 0x0400, 0x80, 0x0400);
-	entry(4, 0x04ff, 0);
-	entry_8(72, 0, 0xd7, 0xa000); /* an I/O APIC */
-	named(9);
+	entry_8(72, 0, 0x97, 0x00a0); /* an I/O APIC */
+	named(9, 0x0098, 0x04);
 	entry_8(70, 0x0500, 0x10, 0);
+	unit(0x10, 1, 0xfeb90000, 0); /* of another segment */
 	CHECK_EQ(parse(&v), 0);
 	CHECK_EQ(v.n_units, 1);
+	CHECK(v.other_segments);
 	CHECK_EQ(v.unit[0].base, 0xfeb80000);
 	CHECK_EQ(v.unit[0].id, 2);
+	CHECK_EQ(v.unit[0].capability, 0x40);
 	CHECK_EQ(v.unit[0].flags, 0x21);
-	CHECK_EQ(v.n_spans, 6);
-	CHECK(is_span(&v.span[0], 0, 0xffff, 0x40) && !v.span[0].aliased);
-	CHECK(is_span(&v.span[1], 0x100, 0x100, 1) && !v.span[1].aliased);
-	CHECK(is_span(&v.span[2], 0x200, 0x2ff, 2) && !v.span[2].aliased);
-	CHECK(is_span(&v.span[3], 0x308, 0x308, 0) && v.span[3].aliased);
-	CHECK_EQ(v.span[3].alias, 0x300);
-	CHECK(is_span(&v.span[4], 0x400, 0x4ff, 0x80) && v.span[4].aliased);
-	CHECK_EQ(v.span[4].alias, 0x400);
-	CHECK(is_span(&v.span[5], 0x500, 0x500, 0x10) && !v.span[5].aliased);
+	CHECK_EQ(ivrs_settings(&v, 0x00ff), 0x40);
+	CHECK_EQ(ivrs_settings(&v, 0x0100), 0x41);
+	CHECK_EQ(ivrs_settings(&v, 0x0101), 0x40);
+	CHECK_EQ(ivrs_settings(&v, 0x0200), 0x42);
+	CHECK_EQ(ivrs_settings(&v, 0x02ff), 0x42);
+	CHECK_EQ(ivrs_settings(&v, 0x0300), 0x40);
+	CHECK_EQ(ivrs_settings(&v, 0x04ff), 0xc0);
+	CHECK_EQ(ivrs_settings(&v, 0x0500), 0x50);
+	CHECK_EQ(ivrs_settings(&v, 0x00a0), 0xd7);
+	CHECK_EQ(ivrs_settings(&v, 0x0098), 0x44);
+	CHECK_EQ(ivrs_alias(&v, 0x0308), 0x0300);
+	CHECK_EQ(ivrs_alias(&v, 0x0309), 0x0309);
+	CHECK_EQ(ivrs_alias(&v, 0x0400), 0x0400);
+	CHECK_EQ(ivrs_alias(&v, 0x04ff), 0x0400);
+	CHECK_EQ(ivrs_alias(&v, 0x0500), 0x0500);
 }
 
-/* One unit is described up to three times. */
-static void takes_the_kind_that_all_understand(void)
+/* One unit is described up to three times; each by the one that says most. */
+static void takes_the_kind_that_says_most(void)
 {
 	static struct ivrs v;
 
 	begin();
-	unit(0x40, 0, 0xfeb80000, 0);
-	entry(1, 0, 3);
-	unit(0x11, 0, 0xfeb80000, 0);
-	entry(1, 0, 2);
 	unit(0x10, 0, 0xfeb80000, 0);
-	entry(1, 0, 1);
-	CHECK_EQ(parse(&v), 0);
-	CHECK_EQ(v.n_units, 1);
-	CHECK_EQ(v.n_spans, 1);
-	CHECK_EQ(v.span[0].settings, 1);
-	begin();
-	unit(0x40, 0, 0xfeb80000, 0);
-	entry(1, 0, 3);
+	entry(2, 0x100, 1);
+	unit(0x10, 0, 0xfeb90000, 0);
+	entry(2, 0x200, 1);
+	unit(0x40, 0, 0xfeb80000, 0x20);
+	entry(2, 0x100, 3);
 	unit(0x11, 0, 0xfeb80000, 0);
-	entry(1, 0, 2);
+	entry(2, 0x100, 2);
 	CHECK_EQ(parse(&v), 0);
-	CHECK_EQ(v.n_units, 1);
-	CHECK_EQ(v.span[0].settings, 2);
+	CHECK_EQ(v.n_units, 2);
+	CHECK_EQ(v.unit[0].flags, 0x20);
+	CHECK_EQ(v.n_spans, 2);
+	CHECK_EQ(ivrs_settings(&v, 0x100), 3);
+	CHECK_EQ(ivrs_settings(&v, 0x200), 1);
 }
 
 static void takes_reserved_memory(void)
@@ -162,17 +162,18 @@ static void takes_reserved_memory(void)
 	begin();
 	unit(0x10, 0, 0xfeb80000, 0);
 	reserved(0x20, 0x07, 0x7b800000, 0x100000);
-	reserved(0x22, 0x07, 0x7c000000, 0x1000);
-	reserved(0x21, 0x06, 0x7d000000, 0x1000); /* neither identity mapped nor excluded */
-	reserved(0x21, 0x07, 0x7d000800, 0x1000);
-	reserved(0x21, 0x07, 0x7d000000, 0);
-	reserved(0x21, 0x07, 0x7d000000, 0xfff);
+	reserved(0x22, 0x08, 0x7c000000, 0x1000);
+	reserved(0x21, 0x07, 0x7d000800, 0x1000); /* goes into two pages */
+	reserved(0x21, 0x06, 0x7e000000, 0x1000); /* neither identity mapped nor excluded */
+	reserved(0x21, 0x07, 0x7e000000, 0);
 	reserved(0x21, 0x07, ~0xfffull, 0x2000);
 	CHECK_EQ(parse(&v), 0);
-	CHECK_EQ(v.reserved.n, 2);
+	CHECK_EQ(v.reserved.n, 3);
 	CHECK_EQ(v.reserved.range[0].base, 0x7b800000);
 	CHECK_EQ(v.reserved.range[0].last, 0x7b8fffff);
 	CHECK_EQ(v.reserved.range[1].last, 0x7c000fff);
+	CHECK_EQ(v.reserved.range[2].base, 0x7d000000);
+	CHECK_EQ(v.reserved.range[2].last, 0x7d001fff);
 }
 
 static void says_what_is_wrong(void)
@@ -182,7 +183,10 @@ static void says_what_is_wrong(void)
 	begin();
 	CHECK_EQ(parse(&v), -EINVAL); /* no unit */
 	begin();
-	unit(0x10, 1, 0xfeb80000, 0); /* of another segment */
+	unit(0x10, 1, 0xfeb80000, 0);
+	CHECK_EQ(parse(&v), -EINVAL);
+	begin();
+	unit(0x10, 0, 0xfeb80000, 0);
 	unit(0x10, 0, 0xfeb80800, 0);
 	CHECK_EQ(parse(&v), -EINVAL);
 	begin();
@@ -219,7 +223,7 @@ static void says_what_is_too_much(void)
 	begin();
 	unit(0x10, 0, 0xfeb80000, 0);
 	for (unsigned i = 0; i <= IVRS_SPANS_MAX; i++)
-		entry(2, (uint16_t)i, 0);
+		entry(2, (uint16_t)i, 1);
 	CHECK_EQ(parse(&v), -E2BIG);
 	begin();
 	unit(0x10, 0, 0xfeb80000, 0);
@@ -234,7 +238,7 @@ static void something(void)
 	uint8_t type = types[(unsigned)rand() % sizeof(types)];
 
 	if (rand() % 8 == 0)
-		named((unsigned)rand() % 256);
+		named((unsigned)rand() % 256, (uint16_t)rand(), (uint8_t)rand());
 	else if (type < 64)
 		entry(type, (uint16_t)rand(), (uint8_t)rand());
 	else
@@ -269,7 +273,7 @@ static void any_bytes(void)
 int main(void)
 {
 	RUN(takes_units_and_their_devices);
-	RUN(takes_the_kind_that_all_understand);
+	RUN(takes_the_kind_that_says_most);
 	RUN(takes_reserved_memory);
 	RUN(says_what_is_wrong);
 	RUN(says_what_is_too_much);
