@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's disk: a stock driver's view of it, sealed points, and a freeze in the middle of I/O."""
+import contextlib
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import subprocess
 import tempfile
 
+import gptdisk
 from cases import case
 from images import golden
 from nbdserver import NbdServer
@@ -280,18 +282,33 @@ def e2fsck(log, store, image, out):
         check(r.returncode == 0, f"{command[0]}: status {r.returncode}: {r.stdout[-500:]}")
 
 
-@case(long=True, machine=[("qemu", "nvme"), ("bochs", "ide")])
+@contextlib.contextmanager
+def places(bus, image, store):
+    """Node's options for a golden image and a store: on disks of this bus, or on servers of the host."""
+    if bus != "nbd":
+        yield {"disk": f"{image},bus={bus}", "store": f"{store},bus={bus}"}
+        return
+    with open(store, "wb") as f:
+        f.truncate(gptdisk.STORE_BYTES)
+    with NbdServer(image, read_only=True) as a, NbdServer(store) as b:
+        yield {"control": "user", "config": [f"golden={a.url}", f"store={b.url}"]}
+
+
+SYSTEMS = [("qemu", bus, cpus) for bus in ("nvme", "ahci", "nbd") for cpus in (1, 2)] + [("bochs", "ide", 1), ("bochs", "ide", 2)]
+
+
+@case(long=True, machine=SYSTEMS)
 def a_debian_system(log, machine):
     """A Debian system from a golden image: a package that is installed outlives reboots, the file system stays clean, and the image as it was."""
-    emu, bus = machine
+    emu, bus, cpus = machine
     image = os.path.join(BUILD, "debian", "disk.img")
     check(os.path.exists(image), f"no {image}: run make debian")
     boot = {name: os.path.join(BUILD, "debian", file) for name, file in (("kernel", "vmlinuz"), ("initrd", "initrd"))}
     before = file_sum(image)
     with tempfile.TemporaryDirectory(prefix="debian-", dir=BUILD) as directory:
         store = os.path.join(directory, "store.img")
-        options = dict(emu=emu, log=log, append="root=/dev/vda rw quiet", memory=1024, disk=f"{image},bus={bus}", store=f"{store},bus={bus}", timeout=900 if emu == "qemu" else 7200, **boot)
-        with Node(**options) as n:
+        options = dict(emu=emu, cpus=cpus, log=log, append="root=/dev/vda rw quiet", memory=1024, timeout=900 if emu == "qemu" else 7200, **boot)
+        with places(bus, image, store) as disks, Node(**options, **disks) as n:
             n.boot()
             n.run("dpkg -i /root/hello_*.deb")
             check("Hello, world" in n.run("hello"), "the package does not work")
