@@ -109,8 +109,13 @@ static void ipi_to_halted(void)
 	       irq_log[1].total);
 }
 
+#define NMIS_MAX     50u
+#define NMI_PAUSE_US 20000u
+
 static void nmi_to_halted(void)
 {
+	unsigned sent;
+
 	EXPECT(send_to_halt(halt_blind_there), "it does not halt");
 	ipi(0, ICR_OTHERS | ICR_ASSERT | MIDDLE);
 	here();
@@ -118,10 +123,16 @@ static void nmi_to_halted(void)
 	EXPECT(!woken, "an interrupt woke it up, and they are off");
 	ipi(0, ICR_OTHERS | ICR_ASSERT | NMI);
 	here();
+	for (sent = 1; jitter && !woken && sent < NMIS_MAX; sent++) {
+		delay(NMI_PAUSE_US); /* in real time one may be there before the HLT */
+		if (!woken)
+			ipi(0, ICR_OTHERS | ICR_ASSERT | NMI);
+	}
 	EXPECT(cpu2_wait() && woken, "it does not wake up");
 	delay(200);
-	EXPECT(irq_log[1].count[2] == 1 && irq_log[1].count[MIDDLE] == 1, "%u NMIs, %u interrupts",
-	       irq_log[1].count[2], irq_log[1].count[MIDDLE]);
+	EXPECT(irq_log[1].count[2] >= 1 && irq_log[1].count[2] <= sent &&
+		       irq_log[1].count[MIDDLE] == 1,
+	       "%u NMIs, %u interrupts", irq_log[1].count[2], irq_log[1].count[MIDDLE]);
 }
 
 static volatile bool spinning, released;
