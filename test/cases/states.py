@@ -86,7 +86,7 @@ CPU_STATES = [
     Scenario("pending-debug", cpu(rip="rip", event=None), on={"bochs": "CPUID"}),
     Scenario("rep-movs", cpu(rip="rip"), after="5500us"),
     Scenario("rep-outs", cpu(rip="rip"), after="2ms"),
-    Scenario("registers", between("start", "end"), after="50us"),
+    Scenario("registers spin=20000000", between("start", "end"), after="2ms"),
 ]
 INTERRUPTS = [
     Scenario("pending", RUNS),
