@@ -36,8 +36,8 @@ do for [i = 1:4] {
 	set label 3 word(titles, i) at graph 0.005,1.08 font ",11"
 	set label 4 "iteration (ms)" at screen 0.016,bottom(i) + height / 2 center rotate
 	if (i == named) {
-		set label 5 paper_name at graph 0.008,first usual + paper offset 0,0.6 font ",10" tc ls 3
-		set label 6 calm_name at graph 0.992,first usual + calm offset 0,0.6 right font ",10" tc ls 4
+		set label 5 paper_name at graph 0.008,first usual + paper offset 0,0.6 front font ",10" tc ls 3
+		set label 6 calm_name at graph 0.992,first usual + calm offset 0,0.6 right front font ",10" tc ls 4
 	}
 	below = i == 1 ? wide_low : low
 	above = i == 1 ? wide_high : high
