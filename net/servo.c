@@ -26,6 +26,7 @@ static void forget_noise(struct servo *s)
 	s->noise_count = 0;
 	s->jitter = s->usual = 0;
 	s->good = s->bad = s->outliers = 0;
+	s->missed = false;
 }
 
 void servo_restart(struct servo *s)
@@ -213,6 +214,7 @@ static enum servo_result track(struct servo *s, uint64_t local, int64_t offset, 
 	note(s, local, offset);
 	if (s->taken == SETTLING)
 		s->delay_count = 0; /* now the rate is right */
+	s->missed = s->held;
 	if (!s->held)
 		control(s, local, offset, interval);
 	return SERVO_TAKEN;
@@ -240,10 +242,23 @@ enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_
 	return track(s, local, offset, interval);
 }
 
+/* What control() would have brought about by the next offset. */
+static void make_up(struct servo *s, uint64_t local)
+{
+	if (!s->missed || s->state < SERVO_TRACKING || !s->interval || must_step(s, s->offset))
+		return;
+	control(s, local, s->offset, (int64_t)s->interval);
+	shared_set_rate(s->clock, local, s->integral);
+	shared_step(s->clock, local, -s->offset / 4);
+	s->missed = false;
+}
+
 void servo_hold(struct servo *s, bool held, uint64_t local)
 {
 	if (held && !s->held)
 		shared_set_rate(s->clock, local, s->clock->rate);
+	if (!held && s->held)
+		make_up(s, local);
 	s->held = held;
 }
 

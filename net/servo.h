@@ -42,7 +42,7 @@ struct servo {
 	struct servo_config config;
 	struct shared_clock *clock;
 	enum servo_state state;
-	bool held;
+	bool held, missed; /* missed: an offset was taken that nothing was done about */
 
 	uint64_t delays[SERVO_DELAYS];	  /* latest, a ring */
 	unsigned delay_next, delay_count; /* where the next one goes; how many there are */
@@ -71,7 +71,8 @@ void servo_delay(struct servo *s, int64_t delay);
 /* A Sync: how much later the clock showed its arrival than the master's showed its departure. Does
  * nothing before the first delay. */
 enum servo_result servo_arrival(struct servo *s, uint64_t local, int64_t master_to_slave);
-/* Held: from `local` on offsets are measured, and neither rate nor time change. */
+/* Held: from `local` on offsets are measured, and neither rate nor time change. What the latest of
+ * them asks for is done when it is let go: clocks that are held most of the time stay together. */
 void servo_hold(struct servo *s, bool held, uint64_t local);
 
 /* How far the clock may be off at local time `local`; SERVO_NO_BOUND before there is a measurement.

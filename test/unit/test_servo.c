@@ -333,6 +333,25 @@ static void test_held_for_long(void)
 	CHECK(locked() && worst < 5000);
 }
 
+/* Freezes so dense that there is hardly a moment between one and the arming of the next. */
+static void test_held_again_and_again(void)
+{
+	begin(10000, 0);
+	seconds(100);
+	world.quartz_ppb += 2000;
+	samples = contained = worst = 0;
+	for (int i = 0; i < 600; i++) {
+		servo_hold(&s, true, local_now());
+		second();
+		servo_hold(&s, false, local_now());
+		pass(5 * MS);
+		if (i == 200)
+			worst = 0;
+	}
+	CHECK_EQ(contained, samples);
+	CHECK(locked() && worst < 10000);
+}
+
 static void test_nonsense(void)
 {
 	begin(0, 0);
@@ -362,6 +381,7 @@ int main(void)
 	RUN(test_holdover_after_noise);
 	RUN(test_held);
 	RUN(test_held_for_long);
+	RUN(test_held_again_and_again);
 	RUN(test_nonsense);
 	return check_result();
 }
