@@ -125,8 +125,8 @@ bool nic_watches(const struct nic *n); /* frozen, and frames may come: poll */
 /* Look for frames; true: some came, or it still settles. */
 bool nic_poll(struct nic *n, vns_t now);
 void nic_settle(struct nic *n, vns_t now); /* no more settling: switch now */
-/* The clock stands at `v` and will go on soon. What came at `restart` or later is of nodes that
- * went on before, and is delivered at once. */
+/* The clock stands at `v` and will go on at `restart`. What came in the second half of that time,
+ * or later, is of nodes that went on before, and is delivered at once. */
 void nic_thaw(struct nic *n, vns_t now, vns_t v, vns_t restart);
 void nic_start(const struct nic *n); /* the clock goes on: transmit */
 

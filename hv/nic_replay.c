@@ -46,12 +46,14 @@ void nic_abandon(struct nic *n)
 
 /* --- thaw --- */
 
+/* Between the freeze and T' nobody sends. What was on the way comes soon after the one, what nodes
+ * send that went on a little before this one soon before the other: the middle parts them. */
 static void set_times(const struct nic *n, vns_t v, vns_t restart)
 {
-	uint64_t before = v.v;
+	uint64_t before = v.v, middle = v.v + (restart.v > v.v ? (restart.v - v.v) / 2 : 0);
 
 	for (struct nic_caught *e = nic_pool_first(&n->pool); e; e = nic_pool_after(&n->pool, e)) {
-		uint64_t at = e->at.v >= restart.v ? v.v : e->at.v;
+		uint64_t at = e->at.v >= middle ? v.v : e->at.v;
 
 		before = at > before ? at : before;
 		e->at.v = before;

@@ -201,6 +201,17 @@ static void from_nodes_that_run(void)
 	driver_poll(d, true);
 	in_order(d, 1);
 
+	d = begin(&shapes[4]); /* it has gone on a millisecond before T', by our clock */
+	freeze(V);
+	settled();
+	model_receive(0, 1, 60);
+	nic_poll(&nic, at(V + 98 * MS));
+	nic_thaw(&nic, at(V + 99 * MS), at(V), at(V + 99 * MS));
+	nic_replay(&nic, at(V));
+	driver_poll(d, true);
+	in_order(d, 1);
+	CHECK_EQ(nic.phase, NIC_RUNNING);
+
 	d = begin(&shapes[4]);
 	freeze(V);
 	settled();
