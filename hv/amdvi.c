@@ -114,10 +114,10 @@ static uint64_t control_for(uint8_t flags)
 	       (flags & IVHD_COHERENT ? CONTROL_COHERENT : 0);
 }
 
-static int await_status(const struct amdvi *u, uint64_t bits, bool set)
+static int await_stopped(const struct amdvi *u, uint64_t bits)
 {
 	for (unsigned us = 0; us < WAIT_US; us += STEP_US) {
-		if (!(get(u, STATUS) & bits) != set)
+		if (!(get(u, STATUS) & bits))
 			return 0;
 		tsc_delay_us(STEP_US);
 	}
@@ -143,7 +143,7 @@ int amdvi_init(struct amdvi *u, volatile void *regs, struct host_pci at, uint16_
 	if (get(u, CONTROL) == UINT64_MAX)
 		return -ENODEV;
 	put(u, CONTROL, 0);
-	err = await_status(u, STATUS_EVENT_RUN | STATUS_COMMAND_RUN, false);
+	err = await_stopped(u, STATUS_EVENT_RUN | STATUS_COMMAND_RUN);
 	if (err)
 		return err;
 	put(u, EXCLUSION_BASE, 0);
@@ -252,7 +252,7 @@ static void acknowledge(const struct amdvi *u)
 		return;
 	/* it records no more before this is done */
 	put(u, CONTROL, u->control & ~CONTROL_EVENT_LOG_EN);
-	(void)await_status(u, STATUS_EVENT_RUN, false);
+	(void)await_stopped(u, STATUS_EVENT_RUN);
 	clear_status(u, STATUS_OVERFLOW);
 	put(u, CONTROL, u->control);
 }

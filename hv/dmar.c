@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "hv/dmar.h"
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
+#include "hv/iommu_table.h"
 
-#define TABLE_HEADER 48 /* ACPI's, host address width, flags */
 #define PAGE	     4096ull
 #define ADDRESS_BITS 48
 
 enum { TYPE_DRHD = 0, TYPE_RMRR = 1 };
-
-struct structure { /* what all of them begin with */
-	uint16_t type, length;
-};
 
 struct drhd {
 	uint16_t type, length;
@@ -59,27 +54,24 @@ static int take_reserved(struct dmar *d, const void *at)
 	return 0;
 }
 
+static int take(void *ctx, const uint8_t *at, uint16_t length)
+{
+	struct dmar *d = ctx;
+	uint16_t type;
+
+	memcpy(&type, at, sizeof(type));
+	if (type == TYPE_DRHD && length >= sizeof(struct drhd))
+		return take_unit(d, at);
+	if (type == TYPE_RMRR && length >= sizeof(struct rmrr))
+		return take_reserved(d, at);
+	return 0;
+}
+
 int dmar_parse(struct dmar *d, const void *table, size_t size)
 {
-	const uint8_t *at = (const uint8_t *)table + TABLE_HEADER;
-	size_t left = size > TABLE_HEADER ? size - TABLE_HEADER : 0;
-	int err = 0;
+	int err;
 
 	*d = (struct dmar){0};
-	while (left >= sizeof(struct structure) && !err) {
-		struct structure s;
-
-		memcpy(&s, at, sizeof(s));
-		if (s.length < sizeof(s) || s.length > left)
-			return -EINVAL;
-		if (s.type == TYPE_DRHD && s.length >= sizeof(struct drhd))
-			err = take_unit(d, at);
-		else if (s.type == TYPE_RMRR && s.length >= sizeof(struct rmrr))
-			err = take_reserved(d, at);
-		at += s.length;
-		left -= s.length;
-	}
-	if (!err && (left || !d->n_units))
-		err = -EINVAL;
-	return err;
+	err = iommu_table_each(table, size, take, d);
+	return !err && !d->n_units ? -EINVAL : err;
 }

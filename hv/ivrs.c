@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include "hv/iommu_table.h"
 
-#define TABLE_HEADER 48 /* ACPI's, IVinfo, reserved */
 #define PAGE	     4096ull
 #define ADDRESS_BITS 48
 
@@ -12,11 +12,6 @@
 enum { IVHD_10 = 0x10, IVHD_11 = 0x11, IVHD_40 = 0x40, IVMD_FIRST = 0x20, IVMD_LAST = 0x22 };
 #define IVMD_UNITY     (1u << 0) /* flags: identity mapped */
 #define IVMD_EXCLUSION (1u << 3) /* not translated at all; the same, to whom it is mapped */
-
-struct block { /* what all of them begin with */
-	uint8_t type, flags;
-	uint16_t length;
-};
 
 struct ivhd {
 	uint8_t type, flags;
@@ -142,8 +137,9 @@ static struct ivrs_unit *unit_at(struct ivrs *v, uint64_t base)
 	return NULL;
 }
 
-static int find_unit(struct ivrs *v, const uint8_t *at, uint16_t length)
+static int find_unit(void *ctx, const uint8_t *at, uint16_t length)
 {
+	struct ivrs *v = ctx;
 	struct ivrs_unit *u;
 	struct ivhd x;
 
@@ -186,8 +182,9 @@ static int take_ivmd(struct ivrs *v, const uint8_t *at)
 }
 
 /* What is said of devices, by the block that is taken for their unit. */
-static int take_block(struct ivrs *v, const uint8_t *at, uint16_t length)
+static int take_block(void *ctx, const uint8_t *at, uint16_t length)
 {
+	struct ivrs *v = ctx;
 	const unsigned head = *at == IVHD_10 ? sizeof(struct ivhd) : IVHD_LONG;
 	const struct ivrs_unit *u;
 	struct ivhd x;
@@ -203,34 +200,14 @@ static int take_block(struct ivrs *v, const uint8_t *at, uint16_t length)
 	return take_entries(v, at + head, length - head);
 }
 
-static int each_block(struct ivrs *v, const uint8_t *at, size_t left,
-		      int (*take)(struct ivrs *v, const uint8_t *at, uint16_t length))
-{
-	int err = 0;
-
-	while (left >= sizeof(struct block) && !err) {
-		struct block b;
-
-		memcpy(&b, at, sizeof(b));
-		if (b.length < sizeof(b) || b.length > left)
-			return -EINVAL;
-		err = take(v, at, b.length);
-		at += b.length;
-		left -= b.length;
-	}
-	return !err && left ? -EINVAL : err;
-}
-
 int ivrs_parse(struct ivrs *v, const void *table, size_t size)
 {
-	const uint8_t *at = (const uint8_t *)table + TABLE_HEADER;
-	size_t left = size > TABLE_HEADER ? size - TABLE_HEADER : 0;
 	int err;
 
 	*v = (struct ivrs){0};
-	err = each_block(v, at, left, find_unit);
+	err = iommu_table_each(table, size, find_unit, v);
 	if (!err)
-		err = each_block(v, at, left, take_block);
+		err = iommu_table_each(table, size, take_block, v);
 	return !err && !v->n_units ? -EINVAL : err;
 }
 

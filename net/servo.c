@@ -128,15 +128,25 @@ static int64_t rate_for(int64_t offset, int64_t interval)
 }
 
 /* Fast at first; then slowly, so that the network's noise does not become the clock's. */
+static bool is_settling(const struct servo *s)
+{
+	return s->taken < SETTLING;
+}
+
+static void integrate(struct servo *s, uint64_t local, int64_t rate)
+{
+	s->integral = clamp(s->integral - (is_settling(s) ? rate * 3 / 10 : rate / 32),
+			    RATE_OF(RATE_PPB_MAX));
+	shared_set_rate(s->clock, local, s->integral);
+}
+
 static void control(struct servo *s, uint64_t local, int64_t offset, int64_t interval)
 {
 	int64_t rate = rate_for(offset, interval);
-	bool settling = s->taken < SETTLING;
 
-	s->integral =
-		clamp(s->integral - (settling ? rate * 3 / 10 : rate / 32), RATE_OF(RATE_PPB_MAX));
-	shared_set_rate(s->clock, local, s->integral);
-	shared_slew(s->clock, local, settling ? -rate * 7 / 10 : -rate / 4, (uint64_t)interval);
+	integrate(s, local, rate);
+	shared_slew(s->clock, local, is_settling(s) ? -rate * 7 / 10 : -rate / 4,
+		    (uint64_t)interval);
 	s->interval = (uint64_t)interval;
 }
 
@@ -247,8 +257,7 @@ static void make_up(struct servo *s, uint64_t local)
 {
 	if (!s->missed || s->state < SERVO_TRACKING || !s->interval || must_step(s, s->offset))
 		return;
-	control(s, local, s->offset, (int64_t)s->interval);
-	shared_set_rate(s->clock, local, s->integral);
+	integrate(s, local, rate_for(s->offset, (int64_t)s->interval));
 	shared_step(s->clock, local, -s->offset / 4);
 	s->missed = false;
 }

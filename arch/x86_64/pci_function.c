@@ -94,27 +94,32 @@ void host_pci_each(bool (*fn)(struct host_pci p, void *ctx), void *ctx)
 	each_on_bus(&w, 0);
 }
 
-struct bridge_search {
-	uint8_t bus;
-	struct host_pci *found;
-};
-
-static bool leads_there(struct host_pci p, void *ctx)
+/* 00:00.0 is the host's, and no bridge to a bus. */
+static bool is_host(struct host_pci p)
 {
-	const struct bridge_search *b = ctx;
+	return !p.bus && !p.dev && !p.fn;
+}
 
-	if (!is_bridge(p) || host_pci_get(p, SECONDARY_BUS, 1) != b->bus)
-		return false;
-	*b->found = p;
-	return true;
+static bool note_bridge(struct host_pci p, void *ctx)
+{
+	struct host_pci *to = ctx;
+	uint8_t below = (uint8_t)host_pci_get(p, SECONDARY_BUS, 1);
+
+	if (is_bridge(p) && below && is_host(to[below]))
+		to[below] = p;
+	return false;
 }
 
 bool host_pci_bridge_to(uint8_t bus, struct host_pci *bridge)
 {
-	struct bridge_search b = {bus, bridge};
-	struct walk w = {.fn = leads_there, .ctx = &b};
+	static struct host_pci to[256]; /* by secondary bus */
+	static bool known;
 
-	return bus && each_on_bus(&w, 0);
+	if (!known)
+		host_pci_each(note_bridge, to);
+	known = true;
+	*bridge = to[bus];
+	return !is_host(*bridge);
 }
 
 unsigned host_pci_capability(struct host_pci p, uint8_t id)

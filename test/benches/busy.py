@@ -66,11 +66,11 @@ def watched(n, operator, written):
         n.stasis("exits reset")
         before = operator.commands, written()
         run = evalloops.run_loop(n, "sleep", ITERATIONS, freezes, timeout=3000)
-        commands, sectors = operator.commands - before[0], written() - before[1]
+        commands, size = operator.commands - before[0], written() - before[1]
         share = slices(n) / run.hz / (sum(run.us) / 1e6)
         check(not operator.error, f"the control connection: {operator.error}")
-        check(commands and sectors and share > 0, f"the node had nothing to do: {commands} commands, {sectors} sectors")
-        print(f"{commands} commands over TLS, {sectors >> 11} MiB written, {share:.2%} of the time in slices", flush=True)
+        check(commands and size and share > 0, f"the node had nothing to do: {commands} commands, {size} bytes")
+        print(f"{commands} commands over TLS, {size >> 20} MiB written, {share:.2%} of the time in slices", flush=True)
         runs.append(run)
     return runs
 
@@ -97,14 +97,14 @@ def sleep_loop():
     with tempfile.TemporaryDirectory(prefix="bench-busy-", dir=BUILD) as d, golden(64) as image, tap.Tap() as wire:
         store = os.path.join(d, "store.img")
         gptdisk.make(store, [gptdisk.STORE])
-        ptp4l = subprocess.Popen(["ptp4l", "-i", wire.name, "-S", "-m", "-q", "--free_running", "1", "--priority1", "10"], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        ptp4l = subprocess.Popen(wire.ptp4l("--priority1", "10"), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         machine = {"icount": True, "kernel": KERNEL_CLOUD, "append": "quiet", "memory": 1024, "timeout": 1500}
         try:
             with Node(control=wire.netdev, config=[f"control_key={KEY}", *wire.config, "ptp=slave"], disk=f"{image.name},bus=ahci", store=f"{store},bus=nvme", **machine) as n:
                 n.boot()
                 n.run(WRITER)
                 with Operator(wire.node) as operator:
-                    unfrozen, frozen = watched(n, operator, lambda: json.loads(n.stasis("disk status --json"))["guest_written"] >> 9)
+                    unfrozen, frozen = watched(n, operator, lambda: json.loads(n.stasis("disk status --json"))["guest_written"])
                 shared = json.loads(n.stasis("time --json"))["shared"]
                 check(shared["ptp"] == "slave", f"PTP: {shared}")
                 n.power_off(600)

@@ -188,10 +188,6 @@ def whole(log, wire, *config):
     return Node(log=log, append="quiet", control=wire.netdev, config=[f"control_key={KEY}", *wire.config, *config])
 
 
-def host_ptp4l(wire, *words):
-    return ["ptp4l", "-i", wire.name, "-S", "-m", "-q", "--free_running", "1", *words]
-
-
 def shared_time(c, condition, what, patience=120):
     end = time.monotonic() + patience
     while True:
@@ -206,7 +202,7 @@ def node_follows_ptp4l(log):
     """A whole node, slave of ptp4l on this host: it locks, and its shared time is this host's, within its bound and the time that asking takes."""
     if tap.skipped(log, "ptp.node_follows_ptp4l"):
         return
-    with Tap() as wire, whole(log, wire, "ptp=slave") as n, running(host_ptp4l(wire, "--priority1", "10"), log, "ptp4l") as others:
+    with Tap() as wire, whole(log, wire, "ptp=slave") as n, running(wire.ptp4l("--priority1", "10"), log, "ptp4l") as others:
         drained(others)
         n.boot()
         with Client(4789, host=wire.node) as c:
@@ -236,7 +232,7 @@ def ptp4l_follows_node(log):
     rounds = []
     with Tap() as wire, whole(log, wire, "ptp=master") as n:
         n.boot()
-        with running(host_ptp4l(wire, "-s"), log, "ptp4l") as others:
+        with running(wire.ptp4l("-s"), log, "ptp4l") as others:
             for line in others:
                 m = re.search(r"master offset\s+(-?\d+) .*path delay\s+(-?\d+)", line)
                 if m:

@@ -36,6 +36,10 @@ class Tap:
                 raise Failure(f"ip {' '.join(words)}: {r.stdout.strip()}")
         return self
 
+    def ptp4l(self, *words):
+        """A ptp4l of this host on it, which never sets the host's clock: the command."""
+        return ["ptp4l", "-i", self.name, "-S", "-m", "-q", "--free_running", "1", *words]
+
     def __exit__(self, *_):
         _ip("link", "del", self.name)
         return False

@@ -1,4 +1,4 @@
-/* build: hv/dmar.c */
+/* build: hv/dmar.c hv/iommu_table.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The firmware's table of DMA remapping units: what is taken of it, and that any bytes are
  * survived. */

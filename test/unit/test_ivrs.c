@@ -1,4 +1,4 @@
-/* build: hv/ivrs.c */
+/* build: hv/ivrs.c hv/iommu_table.c */
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The firmware's table of AMD IOMMUs: what is taken of it, and that any bytes are survived. */
 #include <errno.h>
