@@ -71,11 +71,16 @@ static void usage(const struct command *c, bool json)
 		    c->what);
 }
 
+bool command_wants_json(const char *line)
+{
+	return strstr(line, " --json");
+}
+
 bool command_run(char *line)
 {
 	char *argv[COMMAND_ARGS_MAX];
 	const struct command *c;
-	bool json = strstr(line, " --json");
+	bool json = command_wants_json(line);
 	int argc = split(line, argv, COMMAND_ARGS_MAX);
 
 	failed = false;

@@ -22,6 +22,7 @@ struct command {
 
 /* Splits it in place; false: it was wrong, or could not be carried out. */
 bool command_run(char *line);
+bool command_wants_json(const char *line);
 void command_has_failed(void);			      /* the one that runs */
 const struct command *command_find(const char *name); /* NULL: there is none */
 const char *command_complete(const char *line, size_t len);

@@ -18,6 +18,7 @@
 #define INPUT_SIZE 131072
 #define HELD_SIZE  65536
 #define TAP_SIZE   16384
+#define LATE_SIZE  8192
 #define OUT_MAX	   512
 #define LOG_MAX	   272 /* a line of hv/log.c and what is put around it */
 #define UART_GUEST 64  /* of the guest's output in the UART's ring: the prompt answers promptly */
@@ -29,7 +30,7 @@ struct ring {
 	uint32_t size, head, tail; /* head: written so far */
 };
 
-static uint8_t rx_buf[RX_SIZE], input_buf[INPUT_SIZE], held_buf[HELD_SIZE];
+static uint8_t rx_buf[RX_SIZE], input_buf[INPUT_SIZE], held_buf[HELD_SIZE], late_buf[LATE_SIZE];
 /* from the UART's interrupt to the loop, boot CPU only */
 static struct ring rx = {rx_buf, RX_SIZE, 0, 0};
 /* typed for the guest; written by the boot CPU's loop only */
@@ -48,10 +49,15 @@ static uint64_t tap_lost;
 static bool want_tx_room; /* atomic mark for the boot CPU's loop */
 static bool want_redraw;  /* the same */
 static struct lineedit editor;
+/* lines of the log that came in the middle of the command's output; late_lock, like these */
+static struct ring late = {late_buf, LATE_SIZE, 0, 0};
+static struct spinlock late_lock;
+static bool out_open; /* the command's output is in the middle of something */
+static unsigned late_lost;
 
 /* The prompt's command; boot CPU only. */
 static struct execution execution;
-static bool command_busy;
+static bool command_busy, command_json;
 
 static uint32_t ring_used(const struct ring *r)
 {
@@ -131,6 +137,47 @@ static void write_lines(const char *p, size_t n)
 	write_all(p, (size_t)(end - p));
 }
 
+static void open_out(void)
+{
+	spin_lock(&late_lock);
+	out_open = true;
+	spin_unlock(&late_lock);
+}
+
+/* The next piece of what the log said meanwhile; 0: there is no more, it may write by itself. */
+static size_t next_late(char *buf, size_t size)
+{
+	size_t n = 0;
+
+	spin_lock(&late_lock);
+	while (n < size && late.head != late.tail)
+		buf[n++] = (char)late.buf[late.tail++ & (late.size - 1)];
+	if (n == 0 && late_lost) {
+		n = (size_t)fmt(buf, size, "[stasis: %u more lines are in the log]\r\n", late_lost);
+		late_lost = 0;
+	}
+	out_open = n > 0;
+	spin_unlock(&late_lock);
+	return n;
+}
+
+static void close_out(void)
+{
+	char buf[64];
+
+	for (size_t n; (n = next_late(buf, sizeof(buf))) > 0;)
+		write_all(buf, n);
+}
+
+/* A machine reads all of JSON, a person reads lines: no line of the log comes in between. */
+static void write_prompt(const char *s, size_t n)
+{
+	open_out();
+	write_lines(s, n);
+	if (n && s[n - 1] == '\n' && !command_json)
+		close_out();
+}
+
 void out(const char *f, ...)
 {
 	struct execution *e = execute_current();
@@ -145,9 +192,20 @@ void out(const char *f, ...)
 		n = sizeof(buf) - 1;
 	if (e && e->write)
 		write_execution(e, buf, (size_t)n);
+	else if (e)
+		write_prompt(buf, (size_t)n);
 	else
 		write_lines(buf, (size_t)n);
 	execute_pause();
+}
+
+static void keep_late(const char *s, size_t n)
+{
+	if (n > late.size - ring_used(&late))
+		late_lost++;
+	else
+		while (n--)
+			(void)ring_put(&late, (uint8_t)*s++);
 }
 
 /* One write, so that lines of several CPUs don't mix. */
@@ -160,7 +218,14 @@ void console_log(const char *line, bool always)
 	if (m == GUEST && !always)
 		return;
 	n = fmt(text, sizeof(text), "%sstasis: %s\r\n", m == BOOT ? "" : "\r\n", line);
-	uart_write(text, n < (int)sizeof(text) ? (size_t)n : sizeof(text) - 1);
+	if (n >= (int)sizeof(text))
+		n = sizeof(text) - 1;
+	spin_lock(&late_lock);
+	if (out_open)
+		keep_late(text, (size_t)n);
+	else
+		(void)uart_write(text, (size_t)n);
+	spin_unlock(&late_lock);
 	if (m != PROMPT || command_busy) /* the prompt follows anyway */
 		return;
 	set_mark(&want_redraw, true);
@@ -265,6 +330,7 @@ static void report_held_lost(void)
 void console_flush(void)
 {
 	set_mode(PROMPT); /* the line is not the interrupt's any more */
+	close_out();
 	report_held_lost();
 	while (held.head != held.tail) {
 		char c = (char)held.buf[held.tail++ & (held.size - 1)];
@@ -297,6 +363,7 @@ static void command_done(struct execution *e, bool ok)
 {
 	(void)e;
 	(void)ok;
+	close_out();
 	command_busy = false;
 	lineedit_start(&editor);
 }
@@ -311,6 +378,7 @@ static void prompt_byte(uint8_t c)
 	if (!lineedit_feed(&editor, c))
 		return;
 	command_busy = true;
+	command_json = command_wants_json(editor.line);
 	execution.line = editor.line;
 	execution.done = command_done;
 	execute_submit(&execution);

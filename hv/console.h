@@ -11,7 +11,8 @@
  * Ctrl-] must always get through.
  *
  * A command's output goes where it was given (hv/execute.h). What is typed at the prompt while one
- * runs that was given there waits.
+ * runs that was given there waits. Lines of the log that would come into the middle of its output
+ * (of a line; of all it says, with --json) are shown after it.
  *
  * Context: console_poll, out and console_flush on the boot CPU's loop; console_log from any CPU;
  * guest calls (hv/platform.h) with platform_lock held.

@@ -18,6 +18,7 @@ SLOWNESS = float(os.environ.get("STASIS_SLOWNESS", "1"))  # of this host: all ti
 FIRMWARE = {"qemu": "iPXE", "bochs": "BdsDxe: starting"}  # what the console says when the machine starts (again)
 APPEND = "console=ttyS0,115200"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
+LOG_LINE = re.compile(r"\nstasis: \[[^\n]*\n")
 TROUBLE = re.compile(r"\[Firmware Bug\]|unchecked MSR|[Uu]nstable|WARNING:|BUG:|Oops|Call Trace|soft lockup|rcu_.*stall")
 
 
@@ -152,10 +153,12 @@ class Node:
         return output
 
     def stasis_command(self, command, timeout=60):
-        """At the prompt already."""
+        """At the prompt already. What the log says there meanwhile is not the command's."""
         self.child.send(command + "\r")
         self.expect(re.escape(STASIS_PROMPT), timeout)
-        lines = self.before.replace("\r", "").splitlines()
+        while command not in self.before and LOG_LINE.search(self.before):  # the prompt is drawn once more after such a line
+            self.expect(re.escape(STASIS_PROMPT), timeout)
+        lines = LOG_LINE.sub("", self.before).splitlines()
         return "\n".join(lines[1:]).strip()  # the first is the echoed command
 
     # --- the end ---

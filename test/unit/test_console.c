@@ -43,6 +43,7 @@ static struct {
 	unsigned lines; /* that the next command prints, each in LINE_US */
 	unsigned slices;
 	uint64_t longest_slice;
+	unsigned news; /* lines of the log that come in the middle of the next command's output */
 } t;
 
 #define LINE_US 5
@@ -163,6 +164,26 @@ void vuart_tx_room(void)
 	t.tx_room++;
 }
 
+bool command_wants_json(const char *line)
+{
+	return strstr(line, "--json");
+}
+
+/* Half a line, and what the log says then; more lines of both. */
+static void interrupted_output(void)
+{
+	char text[100];
+
+	for (int half = 0; half < 2; half++) {
+		out("half ");
+		for (unsigned i = 0; i < t.news; i++) {
+			(void)snprintf(text, sizeof(text), "news %d.%u", half, i);
+			console_log(text, false);
+		}
+		out("a line\n");
+	}
+}
+
 bool command_run(char *line)
 {
 	t.running = true;
@@ -172,6 +193,8 @@ bool command_run(char *line)
 		t.now += LINE_US * US;
 		out("line %u\n", i);
 	}
+	if (t.news)
+		interrupted_output();
 	t.running = false;
 	return true;
 }
@@ -263,7 +286,7 @@ static void restart(void)
 	line_sends();
 	memset(t.out, 0, sizeof(t.out));
 	t.out_len = t.sent = t.typed_len = 0;
-	t.commands = t.tx_room = t.errors = t.lines = t.slices = 0;
+	t.commands = t.tx_room = t.errors = t.lines = t.slices = t.news = 0;
 	t.longest_slice = 0;
 	t.requested = false;
 }
@@ -465,6 +488,36 @@ static void log_lines_leave_the_guest_alone_unless_they_must(void)
 	type("\x1d");
 }
 
+#define NEWS(n) "\r\nstasis: news " n "\r\n"
+
+static void log_lines_wait_for_the_end_of_a_commands_line(void)
+{
+	restart();
+	t.news = 2;
+	type("\x1dx\r");
+	CHECK(shown("half a line\r\n" NEWS("0.0") NEWS("0.1") "half a line\r\n" NEWS("1.0")
+			    NEWS("1.1") "\rstasis> "));
+	type("\x1d");
+}
+
+static void log_lines_wait_for_the_end_of_json(void)
+{
+	restart();
+	t.news = 2;
+	type("\x1dx --json\r");
+	CHECK(shown("x --json\r\nhalf a line\r\nhalf a line\r\n" NEWS("0.0") NEWS("0.1") NEWS("1.0")
+			    NEWS("1.1") "\rstasis> "));
+	console_log("after that", false);
+	loop();
+	CHECK(shown("\r\nstasis: after that\r\n\rstasis> "));
+	t.news = 1000; /* more than are kept */
+	type("x --json\r");
+	CHECK(shown("half a line\r\nhalf a line\r\n" NEWS("0.0")));
+	CHECK(shown(" more lines are in the log]\r\n\rstasis> "));
+	CHECK(!shown(NEWS("1.999")));
+	type("\x1d");
+}
+
 static void a_long_command_leaves_the_guest_its_cpu(void)
 {
 	restart();
@@ -637,6 +690,8 @@ int main(void)
 	RUN(too_much_output_costs_the_oldest);
 	RUN(a_slow_line_holds_the_guest_up);
 	RUN(log_lines_leave_the_guest_alone_unless_they_must);
+	RUN(log_lines_wait_for_the_end_of_a_commands_line);
+	RUN(log_lines_wait_for_the_end_of_json);
 	RUN(a_long_command_leaves_the_guest_its_cpu);
 	RUN(a_command_waits_for_the_line);
 	RUN(commands_from_elsewhere_take_turns_with_the_prompt);
