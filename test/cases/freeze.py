@@ -22,8 +22,6 @@ CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 # Gauges that move with the tick (4 ms), or depend on threads that others may hold up: held against themselves, with the
 # tick's slack.
 BY_TICKS = ("realtime_coarse", "monotonic_coarse", "times", "uptime", "timer_list", "rtc", "socket", "timer_thread")
-# All kinds of time-outs together: of a few hundred of one kind, chance chooses the few that make their 99 %.
-ALL_KINDS = "precise"
 FEW = 5  # of them at least are noticed right after freezes
 CHANCES = 200
 ENOUGH = 20  # for half of them to mean something
@@ -116,6 +114,18 @@ def lap(n, machine, programs, sets, hz, in_vain):
     return Lap(figures, each, max(cpu["ticks"] for cpu in longest) * S // hz)
 
 
+def events(each, hz):
+    """The lateness of these time-outs (tick, late). Those that waited for a CPU together count once: that is one event, the latest of them."""
+    found, until = [], 0
+    for tsc, late in sorted(each):
+        if found and tsc - late * hz / S <= until:
+            found[-1] = max(found[-1], late)
+        else:
+            found.append(late)
+        until = tsc
+    return found
+
+
 class Near:
     """Is one of these ticks (the guest's) in what ended at `tsc` and lasted so many ns, or right before it?"""
 
@@ -128,17 +138,8 @@ class Near:
         return latest >= 0 and tsc - self.ticks[latest] <= (NEAR_NS + ns) * self.hz / S
 
     def of(self, each):
-        """The lateness of those time-outs (tick, late) that are. Those that waited for a CPU together count once: that is one event, the latest of them."""
-        found, until = [], 0
-        for tsc, late in sorted(each):
-            if not self(tsc, late):
-                continue
-            if found and tsc - late * self.hz / S <= until:
-                found[-1] = max(found[-1], late)
-            else:
-                found.append(late)
-            until = tsc
-        return found
+        """The lateness of those time-outs (tick, late) that are."""
+        return events([(tsc, late) for tsc, late in each if self(tsc, late)], self.hz)
 
     def chance(self, each, rng):
         """As many ticks as these, anywhere in another run."""
@@ -163,6 +164,8 @@ def frozen_and_not(n, log, machine, programs, sets):
     report(log, frozen.figures, unfrozen.figures)
     problems = compare(machine, frozen.figures, unfrozen.figures, near)
     problems += compare_each(log, machine, near, frozen.each, unfrozen.each)
+    if machine.real_time:
+        problems += compare_all(log, machine, *(events(run.each, hz) for run in (frozen, unfrozen)))
     log.write(f"Stasis kept a CPU from its guest for {frozen.away} ns at most, without freezes {unfrozen.away}\n")
     if frozen.away > unfrozen.away + machine.away:
         problems.append(f"Stasis kept a CPU from its guest for {frozen.away} ns at once, without freezes {unfrozen.away}")
@@ -203,8 +206,6 @@ def compare(machine, frozen, unfrozen, near):
         at_most(key, "late_ns", (reference.get("late_ns", 0) + TICK if by_ticks else most("late_ns")) + late)
         if not by_ticks and reference.get("n", 0) >= ENOUGH:
             at_most(key, "p50_ns", reference.get("p50_ns", 0) + machine.usual)
-        if key[1] == ALL_KINDS and machine.real_time:
-            at_most(key, "p99_ns", reference.get("p99_ns", 0) + machine.usual)
         # What a program waits for between the two clocks is as late as a time-out.
         off = max(MS, machine.own) if key[1] == "timer_list" else RESOLUTION.get(key[1], machine.jump)
         if machine.real_time and (by_ticks or key[1] in RESOLUTION):  # the CPU that counts is not always run
@@ -236,6 +237,14 @@ def compare_each(log, machine, near, each, each_unfrozen):
         if of(late) > limit:
             problems.append(f"time-outs right after freezes, {name}: {of(late)} ns late, at most {limit} by chance")
     return problems
+
+
+def compare_all(log, machine, frozen, unfrozen):
+    """The 99 % of all time-outs, wherever they were (of a few hundred of one kind, chance chooses the few that make theirs)."""
+    late, limit = (sorted(run)[len(run) * 99 // 100] for run in (frozen, unfrozen))
+    limit += machine.usual
+    log.write(f"of {len(frozen)} time-outs 99 %: {late} ns late, limit {limit}\n")
+    return [f"time-outs, 99 %: {late} ns late, wanted at most {limit}"] if late > limit else []
 
 
 def lines_in_order(n):
