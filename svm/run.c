@@ -46,6 +46,11 @@ static void take_over(struct vcpu *v, struct svm_vcpu *s)
 		svm_step_end(v);
 	if (s->iret_pending && v->rip != s->iret_rip)
 		svm_set_nmi_masked(s, false);
+	/* TCG has no #GP for it, and no way back in: VMRUN fails, and the guest's state is lost */
+	if (__builtin_expect((b->cr0 & (CR0_CD | CR0_NW)) == CR0_NW, 0)) {
+		b->cr0 &= ~CR0_NW;
+		svm_dirty(s, CLEAN_CRX);
+	}
 }
 
 void svm_run(struct vcpu *v, uint64_t deadline)

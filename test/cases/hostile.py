@@ -26,24 +26,31 @@ def type_command(n, command):
     for at in range(0, len(command), 8):
         piece = command[at : at + 8]
         n.send(piece)
-        n.expect(re.escape(piece), timeout=300)
+        hear(n, re.escape(piece))
     n.send("\r")
+
+
+def hear(n, *patterns, timeout=300):
+    """Which of them; the node that has to go on with this guest says none of what it says before a reset."""
+    which = n.expect([r"stasis: \[[ \d.]+\] reset: ", *patterns], timeout)
+    check(which, f"the node was reset:\n{n.before[-4000:]}")
+    return which - 1
 
 
 def give_commands(n):
     n.send(ESCAPE)
-    n.expect(re.escape(STASIS_PROMPT), timeout=300)
+    hear(n, re.escape(STASIS_PROMPT))
     for command, answer in COMMANDS:
         type_command(n, command)
-        n.expect(answer, timeout=300)
-        n.expect(re.escape(STASIS_PROMPT), timeout=300)
+        hear(n, answer)
+        hear(n, re.escape(STASIS_PROMPT))
     n.send(ESCAPE)
 
 
 def until_done(n, command_each_second):
     """Commands in the thick of it; the node's seconds that the guest was at it."""
     commanded, seconds = 0, 0
-    while (what := n.expect([r"hostile: running, \d+ s", r"hostile: waiting, (\d+) s", r"hostile: done"], timeout=900)) != 2:
+    while (what := hear(n, r"hostile: running, \d+ s", r"hostile: waiting, (\d+) s", r"hostile: done", timeout=900)) != 2:
         if what == 0 and (command_each_second or commanded == 0):
             give_commands(n)
             commanded += 1

@@ -159,6 +159,7 @@ static void control_write(void *arg)
 	case 1:
 		was = read_cr0();
 		write_cr0(was ^ (1ull << cr0_bits[a->value % sizeof(cr0_bits)]));
+		cpuid(0, 0); /* an exit that meets it */
 		write_cr0(was);
 		break;
 	case 2: /* flags, and bits above any physical address */
