@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from cases import case
-from node import ESCAPE, GUEST_PROMPT, STASIS_PROMPT, Node, check
+from node import ESCAPE, GUEST_PROMPT, STASIS_PROMPT, Node, check, quick_boot
 
 PASTE = 65536
 # All bytes but Ctrl-], which is the prompt's, and Ctrl-A, which is the emulator harness's.
@@ -21,7 +21,7 @@ def _typing(log, emu, cpus, commands, icount=False, burners=0):
     rng = random.Random(emu + str(cpus))
     load = [subprocess.Popen(["nice", "sh", "-c", "while :; do :; done"]) for _ in range(burners)]
     try:
-        with Node(emu=emu, cpus=cpus, icount=icount, log=log, append="quiet") as n:
+        with Node(emu=emu, cpus=cpus, icount=icount, boot=quick_boot(icount), log=log, append="quiet") as n:
             n.boot()
             for i in range(commands):
                 if i == commands // 2:
@@ -110,7 +110,7 @@ def _flood(n):
 
 
 def _line(log, emu, cpus, icount=False):
-    with Node(emu=emu, cpus=cpus, icount=icount, log=log, append="quiet") as n:
+    with Node(emu=emu, cpus=cpus, icount=icount, boot=quick_boot(icount), log=log, append="quiet") as n:
         n.boot()
         n.child.logfile_read = None  # 400 KB of noise
         for part in (lambda: _paste(n, cpus), lambda: _frozen(n), lambda: _flood(n)):

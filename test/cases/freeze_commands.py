@@ -5,7 +5,7 @@ import re
 import time
 
 from cases import case
-from node import ESCAPE, GUEST_PROMPT, Node, check
+from node import ESCAPE, GUEST_PROMPT, Node, check, quick_boot
 
 PATIENCE = 120  # host seconds
 
@@ -32,7 +32,7 @@ def to_guest(n):
 @case()
 def in_a_boot(log):
     """Everything that the commands promise, in deterministic time."""
-    with Node(icount=True, log=log, append="quiet") as n:
+    with Node(icount=True, boot=quick_boot(True), log=log, append="quiet") as n:
         n.boot()
         n.to_prompt()
         standing(n)

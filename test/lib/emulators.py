@@ -12,6 +12,7 @@ import tty
 
 import gptdisk
 import media
+import no_tpm
 from media import SetupError
 from relay import STATUS_OFF
 
@@ -136,6 +137,8 @@ class Qemu(Machine):
             self.command += ["-netdev", ",".join(filter(None, (kind, f"id=nic{i}", rest)))]
             self.command += ["-device", f"{model},netdev=nic{i},mac={mac},romfile="]  # nothing boots from it
         self._drives()
+        if options.icount:
+            self.command += no_tpm.arguments(run_dir)
         self.command += options.emu_arg
 
     def _drives(self):
@@ -167,6 +170,8 @@ class Qemu(Machine):
     def started(self, process):
         self.output_fd = process.stdout.fileno()
         self.input_fd = process.stdin.fileno()
+        if self.options.icount:
+            no_tpm.start(self.run_dir)
 
     def powered_off(self, status):
         with open(self.log, "rb") as f:  # a signal is a proper end to QEMU

@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from node import ESCAPE, STASIS_PROMPT, Failure, Node, check
+from node import ESCAPE, STASIS_PROMPT, Failure, Node, check, quick_boot
 from paths import BUILD, INITRD
 
 STATES = os.path.join(BUILD, "test", "states.bzimage")
@@ -22,7 +22,7 @@ class States(Node):
         icount = emu == "qemu" and cpus == 1
         self.exact = emu == "bochs" or icount
         append = f"cpus={cpus}" + ("" if self.exact else " jitter=1")
-        super().__init__(emu=emu, cpus=cpus, memory=512, icount=icount, kernel=STATES, initrd=INITRD, append=append, log=log)
+        super().__init__(emu=emu, cpus=cpus, memory=512, icount=icount, boot=quick_boot(icount), kernel=STATES, initrd=INITRD, append=append, log=log)
         self.cpus = cpus
 
     def start(self):
