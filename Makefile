@@ -47,27 +47,27 @@ $(B)/guest/bin/%: test/guest/%.c $(GUEST_LIB) $(wildcard test/guest/lib/*.h) | $
 	@mkdir -p $(@D)
 	$(Q)gcc -std=gnu11 -O2 -Wall -Wextra -Werror -static -pthread -ffunction-sections -Wl,--gc-sections -Itest/guest \
 		-o $@ $< $(GUEST_LIB)
-$(B)/guest/initrd.gz: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(STAMP)/guest
+$(B)/guest/initrd.lz4: test/lib/mkinitrd test/lib/guest-init $(GUEST_BIN) $(STAMP)/guest
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd $@ $(GUEST_BIN)
 # The same, and what kexec from inside the guest needs: the tool, the kernel, the plain initrd.
-$(B)/guest/initrd-%.gz: $(B)/guest/initrd.gz
+$(B)/guest/initrd-%.lz4: $(B)/guest/initrd.lz4
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --kexec $(subst kexec,vmlinuz,$*) $@ $(GUEST_BIN)
 # And one with the programs of an experiment on a network.
-$(B)/guest/initrd-network.gz: $(B)/guest/initrd.gz
+$(B)/guest/initrd-network.lz4: $(B)/guest/initrd.lz4
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --network $@ $(GUEST_BIN)
 # And one with fio and ext4.
-$(B)/guest/initrd-disk.gz: $(B)/guest/initrd.gz
+$(B)/guest/initrd-disk.lz4: $(B)/guest/initrd.lz4
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --disk $@ $(GUEST_BIN)
 # And one with KVM, and the test kernel that it is compared by.
-$(B)/guest/initrd-kvm.gz: $(B)/guest/initrd.gz $(B)/test/selfipi.bzimage
+$(B)/guest/initrd-kvm.lz4: $(B)/guest/initrd.lz4 $(B)/test/selfipi.bzimage
 	$(SAY) INITRD $@
 	$(Q)test/lib/mkinitrd --kvm $(B)/test/selfipi.bzimage $@ $(GUEST_BIN)
 .PHONY: guest
-guest: $(addprefix $(B)/guest/,initrd.gz initrd-kexec.gz initrd-kexec-cloud.gz initrd-network.gz initrd-disk.gz)
+guest: $(addprefix $(B)/guest/,initrd.lz4 initrd-kexec.lz4 initrd-kexec-cloud.lz4 initrd-network.lz4 initrd-disk.lz4)
 # A Debian system on a golden image (build/debian); not part of the setup, since it takes minutes.
 .PHONY: debian
 debian: $(STAMP)/debian
@@ -285,7 +285,7 @@ demo: setup
 	$(call build,$(B)/stasis.efi $(B)/stasisctl)
 	$(Q)test/demo
 bench: setup
-	$(call build,tested $(B)/bench/storetrace $(B)/guest/initrd-kvm.gz)
+	$(call build,tested $(B)/bench/storetrace $(B)/guest/initrd-kvm.lz4)
 	$(Q)test/bench $(T)
 
 # --- style and static checks -------------------------------------------------------------------

@@ -8,7 +8,7 @@ from node import Node, check
 from paths import BUILD, INITRD, KERNEL_CLOUD
 
 SELFIPI = os.path.join(BUILD, "test", "selfipi.bzimage")
-INITRD_KVM = os.path.join(BUILD, "guest", "initrd-kvm.gz")
+INITRD_KVM = os.path.join(BUILD, "guest", "initrd-kvm.lz4")
 MODULE = {"qemu": "kvm_amd", "bochs": "kvm_intel"}
 LINE = re.compile(r"selfipi: (\w+) delivered (\d+) (\d+) done (\d+) (\d+)")
 FIGURES = ("delivered, min", "delivered, mean", "done, min", "done, mean")

@@ -56,6 +56,7 @@ def check_way_up(console):
 
 def boot_and_look(log, emu, cpus, memory, **more):
     icount = emu == "qemu" and cpus == 1
+    more["quick"] = False  # the tests of ciphers use all of the FPU
     with Node(emu=emu, cpus=cpus, memory=memory, icount=icount, log=log, **more) as n:
         console = n.boot()
         if emu == "bochs":

@@ -26,11 +26,14 @@ FIO = (
 # after a seal takes, a little at once, where a freeze was too short for it.
 MORE = S // 1000
 VERIFIED_SHARE = 0.4  # of all blocks that are written, at least
+PATIENCE_S = 600  # of the host
 
 
 def wait_until(n, command, there):
     """Until the answer to a command is as it should be; asked seldom, since each question costs the guest some time."""
-    while not there(at_prompt(n, command)):
+    end = time.monotonic() + PATIENCE_S
+    while not there(answer := at_prompt(n, command)):
+        check(time.monotonic() < end, f"{command} still answers {answer}")
         time.sleep(0.2)
 
 

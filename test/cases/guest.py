@@ -106,7 +106,7 @@ def hotplug(log, machine):
 def kexec_into_same(log, emu, mode, initrd):
     with Node(emu=emu, cpus=2, initrd=initrd, log=log) as n:
         n.boot()
-        load = f"kexec -l {mode} /boot/vmlinuz --initrd=/boot/initrd.gz --append=\"$(cat /proc/cmdline) second=yes\""
+        load = f"kexec -l {mode} /boot/vmlinuz --initrd=/boot/initrd.lz4 --append=\"$(cat /proc/cmdline) second=yes\""
         n.run(load, timeout=600)
         n.send("kexec -e\r")
         n.expect("Linux version")

@@ -4,7 +4,7 @@ import os
 import re
 
 from cases import case
-from node import ESCAPE, STASIS_PROMPT, Node, check, quick_boot
+from node import ESCAPE, LOG_LINE, STASIS_PROMPT, Node, check, quick_boot
 from paths import BUILD, INITRD
 
 HOLES = os.path.join(BUILD, "test", "holes.bzimage")
@@ -19,7 +19,7 @@ def _run(log, emu, end):
         waited_for = [r"holes: done\s", "triple fault.*type reboot"]
         while waited_for:  # what the node says may overtake what the guest has said
             waited_for.pop(n.expect(waited_for, timeout=300))
-        said = re.sub(r"\nstasis: [^\n]*\n", "", n.transcript.replace("\r", ""))
+        said = LOG_LINE.sub("", n.transcript.replace("\r", ""))
         n.send(ESCAPE)
         n.expect(re.escape(STASIS_PROMPT), timeout=120)
         # One report at least; they are limited to some a second.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Two e1000e of one guest on a hub of QEMU's, the second in a network namespace; numbered streams that the guest receives (test/guest/flow.c)."""
+"""Two cards of one guest on a hub of QEMU's or on a wire, the second in a network namespace; numbered streams that the guest receives (test/guest/flow.c)."""
 from far import PORT
 from node import check
 
@@ -11,27 +11,28 @@ def apart(n, card, address):
     """Gives a card to a network namespace of its own; what a command there begins with."""
     inside = f"nsenter -t $(cat /tmp/with-{card}) -n"
     n.run(f"(unshare -n sleep 1000000 & echo $! >/tmp/with-{card})")
-    n.run(f"while ! ip link set {card} netns $(cat /tmp/with-{card}); do usleep 10000; done", timeout=300)
+    n.run(f"until [ -s /tmp/with-{card} ] && [ $(readlink /proc/$(cat /tmp/with-{card})/ns/net) != $(readlink /proc/self/ns/net) ]; do usleep 10000; done", timeout=300)
+    n.run(f"ip link set {card} netns $(cat /tmp/with-{card})")
     n.run(f"{inside} sh -c 'ip addr add {address}/24 dev {card}; ip link set {card} up'")
     return inside
 
 
-def join(n):
+def join(n, driver="e1000e"):
     """Gives each card its address, the second one in a namespace of its own; what a command there begins with."""
-    n.run("modprobe e1000e")
+    n.run(f"modprobe {driver}")
     # A bare guest has the control network's card, too, which comes first.
-    here, there = n.run("cd /sys/bus/pci/drivers/e1000e; for c in 0*; do ls $c/net; done").split()[-2:]
+    here, there = n.run(f"cd /sys/bus/pci/drivers/{driver}; for c in 0*; do ls $c/net; done").split()[-2:]
     n.run(f"ip addr add 10.7.0.1/24 dev {here}; ip link set {here} up")
     inside = apart(n, there, "10.7.0.2")
     n.run("until ping -c 1 -W 1 10.7.0.2 >/dev/null; do :; done", timeout=300)
     return inside
 
 
-def streamed(n, other, during):
-    """A stream and pings from one card to the `other` (join), deterministic time; `during` comes when they run. The stream's verdict."""
+def streamed(n, other, during, count=STREAM, interval_us=1000):
+    """A stream and pings from one card to the `other` (join); `during` comes when they run. The stream's verdict."""
     listen(n, other)
     n.run("(ping -c 30 -i 0.1 10.7.0.2 >/tmp/ping &)")
-    n.run(f"(/tests/flow send 10.7.0.2 {PORT} 1 {STREAM} 1000 >/tmp/sent &)")
+    n.run(f"(/tests/flow send 10.7.0.2 {PORT} 1 {count} {interval_us} >/tmp/sent &)")
     during()
     n.run("while pidof ping || [ ! -s /tmp/sent ]; do usleep 100000; done >/dev/null; cat /tmp/sent", timeout=600)
     pings = n.run("cat /tmp/ping")
