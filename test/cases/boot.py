@@ -103,7 +103,7 @@ def large_initrd(log):
         with open(big, "wb") as f:
             with open(INITRD, "rb") as small:
                 f.write(small.read())
-            f.write(bytes(-f.tell() % 4))  # an archive begins at a multiple of 4
+            f.write(bytes(4 + -f.tell() % 4))  # LZ4 ends at a word of zeros, and an archive begins at a multiple of 4
             f.write(archive.stdout)
         digest = subprocess.run(["sha256sum", noise], check=True, capture_output=True, text=True).stdout.split()[0]
         with Node(initrd=big, memory=1024, log=log, timeout=600) as n:

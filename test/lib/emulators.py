@@ -137,7 +137,8 @@ class Qemu(Machine):
             self.command += ["-netdev", ",".join(filter(None, (kind, f"id=nic{i}", rest)))]
             self.command += ["-device", f"{model},netdev=nic{i},mac={mac},romfile="]  # nothing boots from it
         self._drives()
-        if options.icount:
+        self.tells_no_tpm = accel == "tcg"
+        if self.tells_no_tpm:
             self.command += no_tpm.arguments(run_dir)
         self.command += options.emu_arg
 
@@ -170,7 +171,7 @@ class Qemu(Machine):
     def started(self, process):
         self.output_fd = process.stdout.fileno()
         self.input_fd = process.stdin.fileno()
-        if self.options.icount:
+        if self.tells_no_tpm:
             no_tpm.start(self.run_dir)
 
     def powered_off(self, status):
