@@ -137,7 +137,7 @@ class Qemu(Machine):
             self.command += ["-netdev", ",".join(filter(None, (kind, f"id=nic{i}", rest)))]
             self.command += ["-device", f"{model},netdev=nic{i},mac={mac},romfile="]  # nothing boots from it
         self._drives()
-        self.tells_no_tpm = accel == "tcg"
+        self.tells_no_tpm = accel == "tcg" and no_tpm.possible(run_dir)
         if self.tells_no_tpm:
             self.command += no_tpm.arguments(run_dir)
         self.command += options.emu_arg
