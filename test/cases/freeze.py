@@ -282,13 +282,14 @@ def time_is_the_tscs(n):
 def booted(log, machine):
     """A node whose guest has the TSC as its clock. In real time the kernel gives the TSC up if it never reads the HPET
     within 50,000 ticks, and a slow host's TCG takes that long for the exit: so it may boot some times."""
-    for _ in range(BOOTS if machine.real_time else 1):
+    boots = BOOTS if machine.real_time else 1
+    for _ in range(boots):
         with Node(**machine.options, log=log, append="quiet") as n:
             n.boot()
             if time_is_the_tscs(n):
                 yield n
                 return
-    check(False, f"the guest's clock is not the TSC ({BOOTS if machine.real_time else 1} boots)")
+    check(False, f"the guest's clock is not the TSC ({boots} boots)")
 
 
 def unseen(n, log, machine, quiet, loaded):

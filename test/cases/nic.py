@@ -245,7 +245,7 @@ def both_ends_frozen(log):
         log.write(f"\n{reference}\n{frozen}\n{cards(n)}\n")
         check(total == FREEZES, f"{total} freezes, not {FREEZES}")
         for v in (reference, frozen):
-            check(v["frames"] == hub.STREAM and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the receiver has got {v}")
+            hub.check_whole(v)
         for rank, worse in (0, WATCHDOG_NS), (FREEZES - 1, WORSE_NS):
             gap, without = frozen["gaps"][rank], reference["gaps"][rank]
             check(gap <= without + worse, f"gap {rank + 1} is {gap} ns, {without} without freezes")

@@ -41,8 +41,6 @@ def frozen_as_one(log):
         nothing_lost(o, [c for answer in e.answers("nic status --json") for c in answer["cards"]], o.lost())
 
 
-# Bochs goes no faster than the host's time, so that both guests' seconds are about as long.
-BOCHS = ["--emu-arg=clock: sync=slowdown, time0=1700000000"]
 BOCHS_FREEZES = 5
 RUNS_S, FROZEN_S = 5, 8  # between freezes, and each
 # An emulated card looks once a millisecond of its own time for one frame, and the host keeps some 90 full ones for it: slow enough to lose none while an emulator lags.
@@ -71,8 +69,8 @@ def frozen_under_vtx(log):
     """Two nodes in Bochs, a stock driver on each 82540EM: five freezes that are longer than they are apart, and no frame is lost that is not without freezes: none."""
     with far.Wire("--delay", "5", ends=("udp", "udp")) as wire:
         options = {"emu": "bochs", "kernel": KERNEL, "initrd": INITRD_NETWORK, "memory": 512, "append": "quiet"}
-        with Node(log=log, extra=["--nic", f"e1000,{wire.ethmods[0]}", *BOCHS], index=0, **options) as a:
-            with Node(extra=["--nic", f"e1000,{wire.ethmods[1]}", *BOCHS], index=1, **options) as b:
+        with Node(log=log, extra=["--nic", f"e1000,{wire.ethmods[0]}", far.BOCHS_CLOCK], index=0, **options) as a:
+            with Node(extra=["--nic", f"e1000,{wire.ethmods[1]}", far.BOCHS_CLOCK], index=1, **options) as b:
                 nodes = (a, b)
                 for n, address in zip(nodes, ADDRESS):
                     n.boot()

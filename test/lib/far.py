@@ -12,6 +12,8 @@ from ports import free_ports
 from wireprocess import WireProcess
 
 PORT = 7000
+# For test/node: Bochs goes no faster than the host's time, in which a wire delays; two guests' seconds are about as long.
+BOCHS_CLOCK = "--emu-arg=clock: sync=slowdown, time0=1700000000"
 ADDRESS, NODE_ADDRESS = socket.inet_ntoa(PEER_IP), socket.inet_ntoa(NODE_IP)
 
 

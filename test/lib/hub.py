@@ -11,7 +11,7 @@ def apart(n, card, address):
     """Gives a card to a network namespace of its own; what a command there begins with."""
     inside = f"nsenter -t $(cat /tmp/with-{card}) -n"
     n.run(f"(unshare -n sleep 1000000 & echo $! >/tmp/with-{card})")
-    n.run(f"until [ -s /tmp/with-{card} ] && [ $(readlink /proc/$(cat /tmp/with-{card})/ns/net) != $(readlink /proc/self/ns/net) ]; do usleep 10000; done", timeout=300)
+    n.run(f"until [ $(readlink /proc/$(cat /tmp/with-{card})/ns/net) != $(readlink /proc/self/ns/net) ]; do usleep 10000; done", timeout=300)
     n.run(f"ip link set {card} netns $(cat /tmp/with-{card})")
     n.run(f"{inside} sh -c 'ip addr add {address}/24 dev {card}; ip link set {card} up'")
     return inside
@@ -38,6 +38,11 @@ def streamed(n, other, during, count=STREAM, interval_us=1000):
     pings = n.run("cat /tmp/ping")
     check("30 packets transmitted, 30 packets received, 0% packet loss" in pings, f"ping:\n{pings}")
     return verdicts(n)[1]
+
+
+def check_whole(v, count=STREAM):
+    """All of the stream has arrived, once and in order, by its verdict."""
+    check(v["frames"] == count and v["missing"] == v["reordered"] == v["duplicate"] == 0, f"the receiver has got {v}")
 
 
 def serve(n, other):
