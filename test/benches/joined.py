@@ -59,8 +59,7 @@ class Stream:
         capture = "--time-stamp-precision=nano -n tcp and dst port 5201 and greater 1000"
         n.run("cd /proc/sys/net/ipv4; echo 0 >tcp_tso_rtt_log; echo 1 >tcp_min_tso_segs; cd /")  # no bursts, as round trips so short have
         hub.serve(n, other)
-        n.run(f"({other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture} 2>/tmp/tcpdump &)")
-        n.run("until grep -q listening /tmp/tcpdump; do usleep 100000; done", timeout=300)
+        hub.begin(n, f"{other} tcpdump -i eth1 -s 80 -w /tmp/capture {capture}", "/tmp/tcpdump", "listening")
         background(n, f"iperf3 -c 10.7.0.2 {TCP} >/tmp/client", during)
         n.interrupt("tcpdump")
         n.run("grep -q '^0 packets dropped' /tmp/tcpdump")

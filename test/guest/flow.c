@@ -5,8 +5,8 @@
  *   flow recv PORT SECONDS       0: until SIGINT or SIGTERM
  * The receiver prints `flow listens`, and at the end a line for each stream: `flow STREAM frames=N
  * missing=N reordered=N duplicate=N gap_min_ns=N gap_p50_ns=N gap_max_ns=N`, the gaps by the
- * kernel's stamps, the twelve longest as `flow-gap STREAM before=NUMBER ns=N`, and `flow ok` or
- * `flow FAIL what`. Both run with real-time priority if they may.
+ * kernel's stamps, the twelve longest as `flow-gap STREAM before=NUMBER ns=N`, the first twelve that
+ * are missing as `flow-missing STREAM number=N`, and `flow ok` or `flow FAIL what`. Both run with real-time priority if they may.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -158,6 +158,11 @@ static void show(struct stream *s)
 	for (unsigned i = 1; i <= 12 && i <= s->n_gaps; i++)
 		printf("flow-gap %u before=%u ns=%lld\n", s->number, s->gap[s->n_gaps - i].number,
 		       (long long)s->gap[s->n_gaps - i].ns);
+	for (uint32_t i = 0, told = 0; i < s->next && told < 12; i++)
+		if (!s->seen[i]) {
+			printf("flow-missing %u number=%u\n", s->number, i);
+			told++;
+		}
 }
 
 static int receive_all(const char *port, int64_t seconds)

@@ -52,12 +52,17 @@ def serve(n, other):
 
 
 def listen(n, space=""):
-    n.run(f"{space} /tests/flow recv {PORT} 0 >/tmp/flow &")
-    n.run("until grep -q listens /tmp/flow; do usleep 10000; done")
+    begin(n, f"{space} /tests/flow recv {PORT} 0", "/tmp/flow", "listens")
+
+
+def begin(n, command, output, word):
+    """Starts it in the background and waits until it has said the word; what an earlier one said there does not count."""
+    n.run(f"rm -f {output}; ({command} >{output} 2>&1 &)")
+    n.run(f"until grep -q {word} {output} 2>/dev/null; do usleep 10000; done", timeout=300)
 
 
 def verdicts(n):
-    """What the receiver in the guest says of each stream, once it is told to end; `gaps` are the longest, longest first."""
+    """What the receiver in the guest says of each stream, once it is told to end; `gaps` are the longest, longest first, `lost` the first numbers that are missing."""
     n.interrupt("flow")
     lines = n.run("cat /tmp/flow").splitlines()
     check(lines and lines[-1] == "flow ok", f"the receiver: {lines}")
@@ -66,7 +71,9 @@ def verdicts(n):
         kind, stream, *rest = line.split()
         values = {k: int(v) for k, v in (w.split("=") for w in rest)}
         if kind == "flow":
-            found[int(stream)] = values | {"gaps": []}
+            found[int(stream)] = values | {"gaps": [], "lost": []}
         elif kind == "flow-gap":
             found[int(stream)]["gaps"].append(values["ns"])
+        elif kind == "flow-missing":
+            found[int(stream)]["lost"].append(values["number"])
     return found
