@@ -2,7 +2,6 @@
 """The sleep loop on a node that works for others all the time: commands over TLS, PTP with a ptp4l of this host, and a store that the guest writes to.
 
 The guest's time is deterministic but for what comes from the control network, whose other end lives in the host's time."""
-import json
 import os
 import statistics
 import subprocess
@@ -56,7 +55,7 @@ class Operator:
 
 def slices(n):
     """Ticks in which the hypervisor worked for the disk and the control network while the guest wanted to run."""
-    return sum(c["slices"] for c in json.loads(n.stasis("exits --json", timeout=300))["stolen"])
+    return sum(c["slices"] for c in n.ask("exits")["stolen"])
 
 
 def watched(n, operator, written):
@@ -104,8 +103,8 @@ def sleep_loop():
                 n.boot()
                 n.run(WRITER)
                 with Operator(wire.node) as operator:
-                    unfrozen, frozen = watched(n, operator, lambda: json.loads(n.stasis("disk status --json"))["guest_written"])
-                shared = json.loads(n.stasis("time --json"))["shared"]
+                    unfrozen, frozen = watched(n, operator, lambda: n.ask("disk status")["guest_written"])
+                shared = n.ask("time")["shared"]
                 check(shared["ptp"] == "slave", f"PTP: {shared}")
                 n.power_off(600)
         finally:

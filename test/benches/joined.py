@@ -2,7 +2,6 @@
 """Two cards of one guest, joined by a hub, in deterministic time: what freezes do to round trips and to the packets of a TCP stream.
 
 The times between packets are the original system's figure (EuroSys 2009): iperf between two nodes, as tcpdump sees it where it arrives."""
-import json
 import re
 
 import far
@@ -46,8 +45,8 @@ def round_trips(n, during, pings=PINGS, interval=PING_INTERVAL):
 def moments(n, known):
     """Of the freezes since there were `known`: the guest's CLOCK_REALTIME at which its time stood (ns)."""
     ns, tsc = map(int, re.search(r"bench now_ns (\d+) (\d+)", n.run("/tests/bench now")).groups())
-    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
-    records = json.loads(n.stasis("freezes --json"))["freezes"]
+    hz = n.ask("time")["tsc_hz"]
+    records = n.ask("freezes")["freezes"]
     return [ns + (f["virtual_ticks"] - tsc) * 1_000_000_000 // hz for f in records if f["n"] > known]
 
 
@@ -55,7 +54,7 @@ class Stream:
     """A TCP stream, by the packets that arrive once it has settled (ns), and the freezes in it."""
 
     def __init__(self, n, other, during):
-        known = json.loads(n.stasis("freezes --json"))["total"]
+        known = n.ask("freezes")["total"]
         capture = "--time-stamp-precision=nano -n tcp and dst port 5201 and greater 1000"
         n.run("cd /proc/sys/net/ipv4; echo 0 >tcp_tso_rtt_log; echo 1 >tcp_min_tso_segs; cd /")  # no bursts, as round trips so short have
         hub.serve(n, other)
@@ -100,7 +99,7 @@ def frozen_in_between():
         calm = round_trips(n, lambda: n.stasis(CALM))
         frozen = round_trips(n, lambda: n.stasis(FREEZE % "200ms"))
         streams = {"packets-none": Stream(n, other, lambda: n.stasis(CALM)), "packets-frozen": Stream(n, other, lambda: n.stasis(FREEZE % "2500ms"))}
-        total = json.loads(n.stasis("freezes --json"))["total"]
+        total = n.ask("freezes")["total"]
         spanned = streams["packets-frozen"].spanned()
         check(spanned == FREEZES, f"{spanned} freezes in the stream, not {FREEZES}")
         check(total == 2 * FREEZES, f"{total} freezes, not {2 * FREEZES}")
@@ -137,9 +136,9 @@ def frozen_under_vtx():
             other = hub.join(n, "e1000")
             calm, frozen = (round_trips(n, lambda: n.stasis(command), VTX_PINGS, VTX_PING_INTERVAL) for command in (CALM, VTX_FREEZE))
             verdicts = [hub.streamed(n, other, lambda: n.stasis(command), VTX_STREAM, VTX_STREAM_US) for command in (CALM, VTX_FREEZE)]
-            total = json.loads(n.stasis("freezes --json"))["total"]
+            total = n.ask("freezes")["total"]
             check(total == 2 * VTX_FREEZES, f"{total} freezes, not {2 * VTX_FREEZES}")
-            caught = sum(card["frames_caught"] for card in json.loads(n.stasis("nic status --json"))["cards"])
+            caught = sum(card["frames_caught"] for card in n.ask("nic status")["cards"])
             n.power_off(600)
     print(f"frames caught in {total} freezes: {caught}")
     check(caught > 0, "no frame arrived while the node was frozen: nothing was shown")

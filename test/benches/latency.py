@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long a loaded node takes to freeze and to thaw, in ticks of the TSC (docs/evaluation.md)."""
-import json
 import os
 
 import plots
@@ -35,14 +34,14 @@ def percentile(values, p):
 
 
 def now_ns(n):
-    return json.loads(n.stasis("time --json"))["virtual_ns"]
+    return n.ask("time")["virtual_ns"]
 
 
 def measure(emu, cpus):
     """The records of COUNT freezes under load."""
     with Node(emu=emu, cpus=cpus, kernel=KERNEL, memory=1024, icount=emu == "qemu", append="quiet", timeout=1500) as n:
         n.boot()
-        hz = json.loads(n.stasis("time --json"))["tsc_hz"]
+        hz = n.ask("time")["tsc_hz"]
         end = now_ns(n) + LOAD_SECONDS * 10**9
         n.run(f"/tests/load {LOAD_SECONDS} >/tmp/load 2>&1 &")
         n.stasis(FREEZES.command())

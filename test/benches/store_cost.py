@@ -3,7 +3,6 @@
 virtio-blk, by the host's clock."""
 import collections
 import csv
-import json
 import re
 import statistics
 
@@ -39,7 +38,7 @@ def spent(n, operation, depth, count):
     """Ticks, of these in exits; and exits by reason."""
     n.stasis("exits reset")
     figures = collections.Counter({"all": ticks(n, operation, depth, count)})
-    exits = json.loads(n.stasis("exits --json", timeout=300))["exits"]
+    exits = n.ask("exits")["exits"]
     figures.update({e["reason"]: e["count"] for e in exits})
     figures["exits"] = sum(e["ticks"] for e in exits)
     return figures

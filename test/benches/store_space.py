@@ -46,7 +46,7 @@ def work(n):
     n.run("modprobe ext4 && mkdir /mnt && mount -t ext4 /dev/vda /mnt && mkdir /mnt/tree && cd /mnt/tree")
     for name, step in (("unpacked", "tar xf ../source.tar"), ("built", "mkdir build && tar xf ../built.tar -C build"), ("cleaned", "rm -rf build")):
         n.run(f"{step} && sync", timeout=900)
-        yield name, json.loads(n.stasis("disk status --json"))["guest_written"]
+        yield name, n.ask("disk status")["guest_written"]
     n.run("cd / && umount /mnt")
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest's network cards carry at full speed, bare and under Stasis: TCP from one card to the other in deterministic time."""
-import json
 
 import hub
 from benches import bench
@@ -21,8 +20,8 @@ def measure(bare):
         n.run(f"iperf3 -c 10.7.0.2 -t {SECONDS} -J >/tmp/client", timeout=1500)
         stolen = 0
         if not bare:
-            stolen = sum(c["ticks"] for c in json.loads(n.stasis("exits --json", timeout=300))["stolen"])
-            stolen /= SECONDS * json.loads(n.stasis("time --json"))["tsc_hz"]
+            stolen = sum(c["ticks"] for c in n.ask("exits")["stolen"])
+            stolen /= SECONDS * n.ask("time")["tsc_hz"]
         bits = float(n.run("sed -n '/sum_received/,/}/s/.*bits_per_second[^0-9]*\\([0-9.e+]*\\).*/\\1/p' /tmp/client"))
         n.power_off(600)
     check(bits > 0, "nothing was received")

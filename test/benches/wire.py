@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What passing network cards through costs: exits of a guest with two cards, a stream from one to the other, no freezes."""
 import collections
-import json
 import os
 
 import hub
@@ -22,13 +21,13 @@ def interrupts(n):
 
 
 def by_reason(n):
-    return collections.Counter({e["reason"]: e["count"] for e in json.loads(n.stasis("exits --json", timeout=300))["exits"]})
+    return collections.Counter({e["reason"]: e["count"] for e in n.ask("exits")["exits"]})
 
 
 def trapped(n):
     """While the stream runs."""
     starts = [int(line.split()[0], 16) for line in n.run("sleep 1; for c in /sys/bus/pci/drivers/e1000e/0*; do head -n 1 $c/resource; done").splitlines()]
-    trace = json.loads(n.stasis("trace dump 1024 --json", timeout=300))["trace"]
+    trace = n.ask("trace dump 1024")["trace"]
     pages = [(t["info"] - start) // 4096 for t in trace if t["reason"] == "NPF" for start in starts]
     return sum(0 <= page < 32 and page != STATISTICS for page in pages)
 

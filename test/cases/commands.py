@@ -81,7 +81,7 @@ def documented(log):
         n.boot()
         n.send(ESCAPE)
         n.expect(STASIS_PROMPT)
-        listed = {c["name"] for c in json.loads(n.stasis_command("help --json"))["commands"]}
+        listed = {c["name"] for c in n.ask_here("help")["commands"]}
         documented = {c.split()[0] for commands, _ in rows.values() for c in commands}
         check(listed == documented, f"help has {sorted(listed - documented)} and docs/commands.md {sorted(documented - listed)} more")
         for command in AS_TEXT:
@@ -128,7 +128,7 @@ def mistakes(log):
             check(says in text, f"{wrong!r} answers {text!r}")
             answer = _answer(n, wrong)
             check(set(answer) == {"version", "error"} and says in answer["error"], f"{wrong!r} --json answers {answer}")
-        check(json.loads(n.stasis_command("status --json"))["state"] == "running", "a mistake has stopped the guest")
+        check(n.ask_here("status")["state"] == "running", "a mistake has stopped the guest")
         n.send(ESCAPE)
         n.power_off()
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The serial line: every byte typed for the guest and every byte of its output arrives, whatever happens meanwhile."""
 import hashlib
-import json
 import random
 import re
 import string
@@ -9,7 +8,7 @@ import subprocess
 import time
 
 from cases import case
-from node import ESCAPE, GUEST_PROMPT, STASIS_PROMPT, Node, check, quick_boot
+from node import ESCAPE, GUEST_PROMPT, STASIS_PROMPT, Node, check, boot_medium
 
 PASTE = 65536
 # All bytes but Ctrl-], which is the prompt's, and Ctrl-A, which is the emulator harness's.
@@ -21,7 +20,7 @@ def _typing(log, emu, cpus, commands, icount=False, burners=0):
     rng = random.Random(emu + str(cpus))
     load = [subprocess.Popen(["nice", "sh", "-c", "while :; do :; done"]) for _ in range(burners)]
     try:
-        with Node(emu=emu, cpus=cpus, icount=icount, boot=quick_boot(icount), log=log, append="quiet") as n:
+        with Node(emu=emu, cpus=cpus, icount=icount, boot=boot_medium(icount), log=log, append="quiet") as n:
             n.boot()
             for i in range(commands):
                 if i == commands // 2:
@@ -31,7 +30,7 @@ def _typing(log, emu, cpus, commands, icount=False, burners=0):
                 check(answer == word, f"command {i}: the guest heard {answer!r} instead of {word!r}")
                 if i % 10 == 5:
                     n.stasis("selftest roundtrip" if i % 20 == 5 else "freeze --for 1ms")
-            counts = json.loads(n.stasis("status --json"))["console"]
+            counts = n.ask("status")["console"]
             check(counts["input_lost"] == 0 and counts["input_waiting"] == 0, f"lost input: {counts}")
             n.power_off(timeout=300)
     finally:
@@ -64,7 +63,7 @@ def _paste(n, cpus):
     n.expect("pasted", timeout=600)
     check(hashlib.sha256(data).hexdigest() in n.before, "the guest got something else")
     n.run("true")
-    counts = json.loads(n.stasis("status --json"))["console"]
+    counts = n.ask("status")["console"]
     check(counts["input_lost"] == 0 and counts["overruns"] == 0, f"lost input: {counts}")
 
 
@@ -75,7 +74,7 @@ def _frozen(n):
     n.send("echo typed''-while-frozen\r")
     n.send(ESCAPE)
     n.expect(re.escape(STASIS_PROMPT), 60)
-    waiting = json.loads(n.stasis_command("status --json"))["console"]["input_waiting"]
+    waiting = n.ask_here("status")["console"]["input_waiting"]
     check(waiting == 26, f"{waiting} bytes wait")
     n.stasis_command("thaw")
     n.send(ESCAPE)
@@ -94,7 +93,7 @@ def _flood(n):
     n.send(ESCAPE)
     n.expect(re.escape(STASIS_PROMPT), 120)
     deadline = time.monotonic() + 300
-    while json.loads(n.stasis_command("status --json"))["console"]["output_lost"] < 1000:
+    while n.ask_here("status")["console"]["output_lost"] < 1000:
         check(time.monotonic() < deadline, "the guest has stopped printing")
     n.stasis_command("time")
     n.send(ESCAPE)
@@ -110,7 +109,7 @@ def _flood(n):
 
 
 def _line(log, emu, cpus, icount=False):
-    with Node(emu=emu, cpus=cpus, icount=icount, boot=quick_boot(icount), log=log, append="quiet") as n:
+    with Node(emu=emu, cpus=cpus, icount=icount, boot=boot_medium(icount), log=log, append="quiet") as n:
         n.boot()
         n.child.logfile_read = None  # 400 KB of noise
         for part in (lambda: _paste(n, cpus), lambda: _frozen(n), lambda: _flood(n)):

@@ -2,7 +2,6 @@
 """The control server (docs/control.md): who gets in, what a connection can do, what a stranger can't."""
 import concurrent.futures
 import contextlib
-import json
 import socket
 import struct
 import threading
@@ -366,7 +365,7 @@ def freezes(log, machine):
         armed(co, 1000)
         co.report(lambda r: r["state"] == FROZEN, "of the open freeze")
         first.close()
-        check(json.loads(n.stasis("status --json"))["state"] == "frozen", "the node does not stay frozen")
+        check(n.ask("status")["state"] == "frozen", "the node does not stay frozen")
         second = stack.enter_context(Client(port, identity="second", log=log))
         check(second.hello["state"] == "frozen" and second.hello["boot"] == co.boot, f"HELLO: {second.hello}")
         epoch, co = co.epoch, attached(second, incarnation=co.incarnation + 1000)
@@ -381,5 +380,5 @@ def freezes(log, machine):
         co.epoch += 1
         check(co.ask(ARM, at=co.ask(QUERY)["now"] + 1000 * MS, limit=MS, bound=MS)["refusal"] == 5, "a node frozen by hand takes part")
         second.run("thaw")
-        check(json.loads(n.stasis("freezes --json"))["total"] == 3 and n.run("echo alive") == "alive", "the guest does not go on")
+        check(n.ask("freezes")["total"] == 3 and n.run("echo alive") == "alive", "the guest does not go on")
         n.power_off()

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A delay node, Emulab's way to make a link: a bridge with a queue (netem) between two cards, frozen while the queue is full of packets."""
-import json
 
 import hub
 from cases import case
@@ -44,8 +43,8 @@ def keeps_its_queue(log):
         n.run(f"until {ends[0]} /sbin/ping -c 1 -W 2 10.7.0.2 >/dev/null; do :; done", timeout=300)
         reference = transferred(n, *ends, lambda: None)
         frozen = transferred(n, *ends, lambda: n.stasis("freeze --in 300ms --for 300ms --every 700ms --count 4"))
-        answer = json.loads(n.stasis("freezes --json"))
-        cards = json.loads(n.stasis("nic status --json", timeout=300))["cards"]
+        answer = n.ask("freezes")
+        cards = n.ask("nic status")["cards"]
         moved = {i: frozen[i] - reference[i] for i in reference}
         worst = max(moved.values(), key=abs)
         caught = sum(c["frames_caught"] for c in cards)

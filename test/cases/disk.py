@@ -2,7 +2,6 @@
 """The guest's disk: a stock driver's view of it, sealed points, and a freeze in the middle of I/O."""
 import contextlib
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -17,11 +16,6 @@ from paths import BUILD, KERNEL_CLOUD, STASIS_STORE
 
 SIZE = 8 << 20
 BIND = "/sys/bus/virtio/drivers/virtio_blk"
-
-
-def ask(n, command):
-    answer = n.stasis(command + " --json", timeout=300)
-    return json.loads(answer)
 
 
 def sectors(n):
@@ -55,33 +49,33 @@ def bind(n):
 
 
 def points(n):
-    return {p["name"]: p for p in ask(n, "disk tree")["points"]}
+    return {p["name"]: p for p in n.ask("disk tree")["points"]}
 
 
 def sealed_points(n):
     """What was sealed can be had back, and what was written since is in a branch of its own."""
     write(n, "one")
     one = sum_of(n)
-    check(ask(n, "disk seal one").get("ok"), "disk seal")
-    check("there is a point" in ask(n, "disk seal one")["error"], "two points of one name")
+    check(n.ask("disk seal one").get("ok"), "disk seal")
+    check("there is a point" in n.ask("disk seal one")["error"], "two points of one name")
     write(n, "two")
     two = sum_of(n)
     check(one != two, "what was written is not there")
-    check("unbind" in ask(n, "disk rollback one")["error"], "a disk in use is exchanged")
+    check("unbind" in n.ask("disk rollback one")["error"], "a disk in use is exchanged")
     unbind(n)
-    check(not ask(n, "disk status")["in_use"], "the disk is still in use")
-    check("no point" in ask(n, "disk rollback none")["error"], "a point that is not there")
-    check(ask(n, "disk branch one two").get("ok"), "disk branch")
+    check(not n.ask("disk status")["in_use"], "the disk is still in use")
+    check("no point" in n.ask("disk rollback none")["error"], "a point that is not there")
+    check(n.ask("disk branch one two").get("ok"), "disk branch")
     bind(n)
     check(sum_of(n) == one, "after the branch the disk is not what was sealed")
     tree = points(n)
     check(set(tree) == {"one", "two", None} and tree["two"]["parent"] == tree["one"]["id"] == tree[None]["parent"], f"the tree is {tree}")
     write(n, "three")
     unbind(n)
-    check(ask(n, "disk rollback two").get("ok"), "disk rollback")
+    check(n.ask("disk rollback two").get("ok"), "disk rollback")
     bind(n)
     check(sum_of(n) == two, "the other branch is not what was sealed")
-    check(ask(n, "disk merge one").get("ok"), "disk merge")
+    check(n.ask("disk merge one").get("ok"), "disk merge")
     check(set(points(n)) == {"two", None}, "a merged point is still in the tree")
     check(sum_of(n) == two, "merging changed what a branch shows")
 
@@ -96,7 +90,7 @@ def roundtrips(n, times):
     n.run("dd if=/dev/urandom of=/tmp/much bs=1M count=4 2>/dev/null")
     n.send("for i in 1 2 3; do dd if=/tmp/much of=/dev/vda bs=64k seek=16 oflag=direct; dd if=/dev/vda of=/tmp/back bs=64k skip=16 count=64 iflag=direct; cmp /tmp/much /tmp/back || echo differs; done 2>/dev/null; echo work''ed\r")
     for _ in range(times):
-        check(ask(n, "selftest roundtrip").get("ok"), "selftest roundtrip with a disk at work")
+        check(n.ask("selftest roundtrip").get("ok"), "selftest roundtrip with a disk at work")
     n.expect("work" + "ed", 600)
     check("differs" not in n.before, "a round trip damaged what was on its way to the disk")
     n.expect("guest# ")
@@ -123,15 +117,15 @@ def on_vtx(log):
         sectors(n)
         write(n, "one")
         n.run("echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda bs=65536 skip=20 count=1 2>/dev/null | cmp -n 65536 - /tmp/pattern")
-        check(ask(n, "disk seal one").get("ok"), "disk seal")
-        check(ask(n, "selftest roundtrip").get("ok"), "selftest roundtrip")
+        check(n.ask("disk seal one").get("ok"), "disk seal")
+        check(n.ask("selftest roundtrip").get("ok"), "selftest roundtrip")
 
 
 def write_and_seal(n):
     """What is sealed as `one` and what was written afterwards, as sums."""
     write(n, "one")
     one = sum_of(n)
-    check(ask(n, "disk seal one").get("ok"), "disk seal")
+    check(n.ask("disk seal one").get("ok"), "disk seal")
     write(n, "two")
     two = sum_of(n)
     check(one != two, "what was written is not there")
@@ -141,7 +135,7 @@ def write_and_seal(n):
 def both_are_there(n, one, two):
     check(sum_of(n) == two, "what was written is not there after a restart")
     unbind(n)
-    check(ask(n, "disk rollback one").get("ok"), "disk rollback")
+    check(n.ask("disk rollback one").get("ok"), "disk rollback")
     bind(n)
     check(sum_of(n) == one, "what was sealed is not there after a restart")
 
@@ -266,7 +260,7 @@ def waits_for_its_server(log):
         with over_nbd(log, server.url) as n:
             text = n.boot()
             check(f"disk: NBD server {server.address}, export disk: the server can't be reached: start it, or correct the key; the guest gets no disk" in text, "no line says that the server is away")
-            check("NBD server" in ask(n, "disk status")["error"], "disk status does not say why")
+            check("NBD server" in n.ask("disk status")["error"], "disk status does not say why")
         with server, over_nbd(log, server.url + "x") as n:
             check("export diskx: the server refuses the export: correct its name" in n.boot(), "no line says that there is no such export")
 
@@ -312,7 +306,7 @@ def a_debian_system(log, machine):
             n.boot()
             n.run("dpkg -i /root/hello_*.deb")
             check("Hello, world" in n.run("hello"), "the package does not work")
-            check(ask(n, "disk seal installed").get("ok"), "disk seal")
+            check(n.ask("disk seal installed").get("ok"), "disk seal")
             n.send("systemctl reboot\r")
             n.expect(FIRMWARE[emu])
             n.boot()

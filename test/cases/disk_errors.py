@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What becomes of a guest when its disk's back end is away, silent, full, or not what the configuration says."""
 import contextlib
-import json
 import os
 import re
 import tempfile
 
 import gptdisk
 from cases import case
-from disk import ask, over_nbd, sectors, write
+from disk import over_nbd, sectors, write
 from images import golden
 from nbdserver import NbdServer
 from node import ESCAPE, STASIS_PROMPT, Node, check
@@ -18,10 +17,6 @@ SIZE = 8 << 20
 READ_ALL = "echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda of=/dev/null bs=64k iflag=direct 2>/dev/null && echo all''-read"
 
 
-def at_prompt(n, command):
-    return json.loads(n.stasis_command(command + " --json", timeout=300))
-
-
 def says(n, pattern, timeout=60):
     """In a line of the log at the prompt, which is shown anew after it."""
     n.expect(pattern, timeout)
@@ -29,7 +24,7 @@ def says(n, pattern, timeout=60):
 
 
 def frozen(n):
-    return at_prompt(n, "status")["state"] == "frozen"
+    return n.ask_here("status")["state"] == "frozen"
 
 
 @case()
@@ -56,7 +51,7 @@ def a_server_away_freezes_the_node(log):
         n.expect("all-read", 120)
         n.expect("guest# ")
         check(not n.run("dmesg | grep -E 'I/O error|blocked for more|stall' || true"), "the guest has noticed")
-        status = ask(n, "disk status")
+        status = n.ask("disk status")
         check(status["errors"] == "freeze" and status["golden"]["resets"] == 1, f"disk status says {status}")
 
 
@@ -71,12 +66,12 @@ def a_silent_server_delays_no_freeze(log):
             server.pause()
             n.send("dd if=/tmp/pattern of=/dev/vda bs=4096 seek=300 conv=notrunc,fsync 2>/dev/null && echo writ''ten\r")
             n.to_prompt()
-            check(any(at_prompt(n, "disk status")["waiting"] for _ in range(100)), "no request waits for a server that is silent")
+            check(any(n.ask_here("disk status")["waiting"] for _ in range(100)), "no request waits for a server that is silent")
             n.stasis_command("freeze")
-            ticks = at_prompt(n, "freezes")["freezes"][-1]["latency_ticks"]
-            hz = at_prompt(n, "time")["tsc_hz"]
+            ticks = n.ask_here("freezes")["freezes"][-1]["latency_ticks"]
+            hz = n.ask_here("time")["tsc_hz"]
             check(ticks < hz / 2, f"the freeze took {ticks / hz} s: it has waited for the server")
-            check(at_prompt(n, "selftest roundtrip").get("ok"), "selftest roundtrip with a request left behind")
+            check(n.ask_here("selftest roundtrip").get("ok"), "selftest roundtrip with a request left behind")
             n.stasis_command("thaw")
             n.send(ESCAPE)
             server.go_on()
@@ -97,7 +92,7 @@ def a_full_room(log):
         check(frozen(n), "the node is not frozen")
         n.stasis_command("thaw")
         says(n, "disk: its room is full .* the node freezes", 120)
-        check(at_prompt(n, "disk errors report").get("ok"), "disk errors")
+        check(n.ask_here("disk errors report").get("ok"), "disk errors")
         n.stasis_command("thaw")
         n.send(ESCAPE)
         n.expect("written=1", 300)
@@ -145,7 +140,7 @@ def refused(log, image, store, why, bus="nvme", place=None):
         n.expect("disk: .*" + re.escape(why) + ".*; the guest gets no disk")
         n.expect("the guest does not start without its disk")
         n.to_prompt()
-        check(why in at_prompt(n, "disk status")["error"], "disk status says something else")
+        check(why in n.ask_here("disk status")["error"], "disk status says something else")
         yield n
 
 
@@ -184,8 +179,8 @@ def an_empty_disk(log):
             f.truncate(64 << 20)
         with refused(log, image, store, "nvme0 has no GPT") as n:
             check(not any(head_of(store)), "an empty disk was written to unasked")
-            check(at_prompt(n, "disk format").get("ok"), "disk format")
-            check("a store has been made" in at_prompt(n, "disk status")["error"], "disk status")
+            check(n.ask_here("disk format").get("ok"), "disk format")
+            check("a store has been made" in n.ask_here("disk status")["error"], "disk status")
         accepted(log, image, store)
 
 
@@ -198,13 +193,13 @@ def a_foreign_disk(log):
             f.truncate(64 << 20)
         before = head_of(store)
         with refused(log, image, store, "nvme0 has no GPT") as n:
-            check("nvme0 has no GPT" in at_prompt(n, "disk format")["error"], "another's disk is formatted")
-            check("nvme0 has no GPT" in at_prompt(n, "disk format --erase")["error"], "another's disk is erased")
+            check("nvme0 has no GPT" in n.ask_here("disk format")["error"], "another's disk is formatted")
+            check("nvme0 has no GPT" in n.ask_here("disk format --erase")["error"], "another's disk is erased")
         check(head_of(store) == before, "another's disk was written to")
         os.unlink(store)
         first, = gptdisk.make(store, [(gptdisk.LINUX_TYPE, "home", None)], 64 << 20)
         with refused(log, image, store, "partition 1 of nvme0 (home) is not of the store's type: nothing is written there", place="nvme0:1") as n:
-            check("not of the store's type" in at_prompt(n, "disk format --erase")["error"], "another's partition is erased")
+            check("not of the store's type" in n.ask_here("disk format --erase")["error"], "another's partition is erased")
         check(not any(head_of(store, first)), "another's partition was written to")
 
 
@@ -227,8 +222,8 @@ def damaged_superblocks(log):
         patch(store, first * 512 + 24, b"\xff" * 16)
         patch(store, (first + 8) * 512 + 24, b"\xff" * 16)
         with refused(log, image, store, "both superblocks are damaged: restore the store from a copy") as n:
-            check("disk format --erase" in at_prompt(n, "disk format")["error"], "what is there is replaced unasked")
-            check(at_prompt(n, "disk format --erase").get("ok"), "disk format --erase")
+            check("disk format --erase" in n.ask_here("disk format")["error"], "what is there is replaced unasked")
+            check(n.ask_here("disk format --erase").get("ok"), "disk format --erase")
         accepted(log, image, store)
 
 

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fio with verification on the guest's disk, while the node is frozen, its disk sealed and the node thawed, every second."""
 import json
-import time
 
 from cases import case
-from disk import ask, points
-from disk_errors import at_prompt
+from disk import points
 from freeze import BY_TICKS
 from images import golden
 from node import ESCAPE, Node, check
@@ -26,32 +24,24 @@ FIO = (
 # after a seal takes, a little at once, where a freeze was too short for it.
 MORE = S // 1000
 VERIFIED_SHARE = 0.4  # of all blocks that are written, at least
-PATIENCE_S = 600  # of the host
-
-
-def wait_until(n, command, there):
-    """Until the answer to a command is as it should be; asked seldom, since each question costs the guest some time."""
-    end = time.monotonic() + PATIENCE_S
-    while not there(answer := at_prompt(n, command)):
-        check(time.monotonic() < end, f"{command} still answers {answer}")
-        time.sleep(0.2)
+PAUSE = 0.2  # host seconds from question to question
 
 
 def sealed(n, i):
     """Frozen in a second, by the node itself, and sealed."""
-    at_prompt(n, "freeze --in 1s")
-    wait_until(n, "status", lambda status: status["state"] == "frozen")
+    n.ask_here("freeze --in 1s")
+    n.until("status", lambda status: status["state"] == "frozen", PAUSE)
     for command in (f"disk seal second-{i}", "thaw"):
-        answer = at_prompt(n, command)
+        answer = n.ask_here(command)
         check(answer.get("ok"), f"{command}: {answer}")
 
 
 def looked_at(n, i):
     """As much typing, without a freeze."""
-    end = at_prompt(n, "time")["virtual_ns"] + S
-    wait_until(n, "time", lambda time: time["virtual_ns"] >= end)
+    end = n.ask_here("time")["virtual_ns"] + S
+    n.until("time", lambda time: time["virtual_ns"] >= end, PAUSE)
     for command in ("help disk", "version"):
-        at_prompt(n, command)
+        n.ask_here(command)
 
 
 def watched(n):
@@ -92,7 +82,7 @@ def freeze_seal_thaw(log):
             log.write(f"\nwith freezes (without), at most: {name} {value:.0f} ns ({unfrozen[name]:.0f})")
         names = set(points(n))
         check(names == {None, *(f"second-{i}" for i in range(SECONDS - 2))}, f"the tree has {len(names)} points: {sorted(map(str, names))}")
-        check(ask(n, "freezes")["total"] == SECONDS - 2, "so many freezes have not been")
+        check(n.ask("freezes")["total"] == SECONDS - 2, "so many freezes have not been")
         later = [f"{name}: {frozen[name]:.0f} ns, without freezes {unfrozen[name]:.0f}" for name in frozen if frozen[name] > unfrozen[name] + MORE]
         check(not later, "with freezes:\n" + "\n".join(later))
         check(not n.run("dmesg | grep -E 'I/O error|blocked for more|stall|nstable' || true"), "the guest's kernel complains")

@@ -2,7 +2,6 @@
 """A guest that is frozen again and again can't tell: by no clock, no time-out, no message of its kernel."""
 import bisect
 import contextlib
-import json
 import random
 import re
 from typing import NamedTuple
@@ -67,7 +66,7 @@ REAL_TIME = [Machine("qemu", cpus, step=S, late=S, own=S, usual=20 * MS, jump=20
 
 
 def freezes(n):
-    return json.loads(n.stasis("freezes --json", timeout=300))
+    return n.ask("freezes")
 
 
 class Set:
@@ -84,7 +83,7 @@ class Set:
     def last(self, n, in_vain):
         """Until it is over, or would be; a busy host may hold real time up."""
         n.run(f"usleep {(self.delay + self.count * self.gap) // 1000 + 20000}", timeout=600)
-        while json.loads(n.stasis("status --json"))["armed"] and not in_vain:
+        while n.ask("status")["armed"] and not in_vain:
             n.run("usleep 100000", timeout=600)
 
 
@@ -108,7 +107,7 @@ def lap(n, machine, programs, sets, hz, in_vain):
         answer = n.stasis(command)
         check(answer.startswith("armed"), f"{command!r} answers {answer!r}")
         each.last(n, in_vain)
-    longest = json.loads(n.stasis("exits --json"))["longest"]
+    longest = n.ask("exits")["longest"]
     figures = watch.stop()
     n.stasis("freeze --cancel")
     each = [tuple(map(int, line.split())) for line in guest_file(n, Watch.EACH).splitlines()]
@@ -150,7 +149,7 @@ class Near:
 
 def frozen_and_not(n, log, machine, programs, sets):
     """Unfrozen for as long and with as much typing, then with freezes."""
-    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
+    hz = n.ask("time")["tsc_hz"]
     unfrozen = lap(n, machine, programs, sets, hz, in_vain=True)
     messages = kernel_complains(n, machine)
     before = freezes(n)["total"]

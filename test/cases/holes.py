@@ -4,7 +4,7 @@ import os
 import re
 
 from cases import case
-from node import ESCAPE, LOG_LINE, STASIS_PROMPT, Node, check, quick_boot
+from node import ESCAPE, LOG_LINE, STASIS_PROMPT, Node, check, boot_medium
 from paths import BUILD, INITRD
 
 HOLES = os.path.join(BUILD, "test", "holes.bzimage")
@@ -15,7 +15,7 @@ GP, PF, UD = 13, 14, 6
 
 def _run(log, emu, end):
     icount = emu == "qemu"
-    with Node(emu=emu, kernel=HOLES, initrd=INITRD, append=f"end={end}", config=["on_reset=stop"], icount=icount, boot=quick_boot(icount), log=log) as n:
+    with Node(emu=emu, kernel=HOLES, initrd=INITRD, append=f"end={end}", config=["on_reset=stop"], icount=icount, boot=boot_medium(icount), log=log) as n:
         waited_for = [r"holes: done\s", "triple fault.*type reboot"]
         while waited_for:  # what the node says may overtake what the guest has said
             waited_for.pop(n.expect(waited_for, timeout=300))

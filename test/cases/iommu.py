@@ -5,7 +5,7 @@ import re
 
 import far
 from cases import case
-from disk import ask, write
+from disk import write
 from images import golden
 from nic import COUNT, caught
 from node import Node, check
@@ -24,7 +24,7 @@ def iommu(kind):
 
 
 def state(n):
-    return ask(n, "status")["iommu"]
+    return n.ask("status")["iommu"]
 
 
 @case(kind=list(DEVICES), long=["vtd-39"])
@@ -35,7 +35,7 @@ def each_to_its_own(log, kind):
         with Node(disk=f"{image.name},bus=ahci", extra=iommu(kind) + ["--nic", f"e1000e,{peer.netdev}"], **options) as n:
             text = n.boot()
             check(f"iommu: {NAMES[kind]}, 1 unit" in text, f"{NAMES[kind]} is not in use")
-            check("error: net" not in text and ask(n, "net status")["ip"], "the control network is not up")
+            check("error: net" not in text and n.ask("net status")["ip"], "the control network is not up")
             write(n, "one")
             caught(log, n, peer, "e1000e", COUNT)
             check(state(n) == {"on": True, "units": 1, "faults": 0}, f"the IOMMU: {state(n)}")
@@ -45,7 +45,7 @@ def each_to_its_own(log, kind):
 def taken(n):
     """The guest's card without a driver, and where the hypervisor lies."""
     n.run(f"modprobe e1000e; while [ ! -e {DRIVER}/{CARD} ]; do usleep 10000; done; echo {CARD} >{DRIVER}/unbind")
-    return ask(n, "status")["hypervisor_base"]
+    return n.ask("status")["hypervisor_base"]
 
 
 def read_by_card(n, address):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The control network: the hypervisor's own card, its addresses, what a stranger may send, and that the guest sees nothing of it."""
-import json
 import random
 import struct
 
@@ -12,7 +11,7 @@ SYSLOG = "syslog=10.9.0.1"
 
 
 def status(n):
-    return json.loads(n.stasis("net status --json", timeout=300))
+    return n.ask("net status")
 
 
 def unseen(n):
@@ -48,7 +47,7 @@ def lives(log, card):
         unseen(n)
         n.stasis("freeze")
         peer.ping(100)
-        check(json.loads(n.stasis("status --json"))["state"] == "frozen", "a ping has ended the freeze")
+        check(n.ask("status")["state"] == "frozen", "a ping has ended the freeze")
         n.stasis("thaw")
         check(n.run("echo alive") == "alive", "the guest does not go on")
         check(status(n)["interrupts"] > 0, "the card has never interrupted")
@@ -122,7 +121,7 @@ def on_bochs(log):
         check(s["model"] == "82540EM" and s["wired"] == "intx" and s["interrupts"] > 0, f"the card is {s}")
         check(s["lease"] == "bound" and s["ip"].startswith("10.0.2."), f"the lease is {s}")
         unseen(n)
-        check(json.loads(n.stasis("selftest roundtrip --json", timeout=300)).get("ok"), "selftest roundtrip")
+        check(n.ask("selftest roundtrip").get("ok"), "selftest roundtrip")
         n.power_off(timeout=300)
 
 

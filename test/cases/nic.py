@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import http.server
-import json
 import random
 import re
 import threading
@@ -59,7 +58,7 @@ def transfer(n, port, data):
 def without_exits(n):
     """Of the latest exits, none is at the card's registers but its statistics (AMD-V: the address is in the trace)."""
     start, end = (int(word, 16) for word in n.run("head -n 1 /sys/class/net/eth0/device/resource").split()[:2])
-    trace = json.loads(n.stasis("trace dump 300 --json", timeout=300))["trace"]
+    trace = n.ask("trace dump 300")["trace"]
     faults = [t["info"] - start for t in trace if t["reason"] == "NPF"]
     bad = [hex(f) for f in faults if 0 <= f <= end - start and f // 4096 != STATISTICS]
     check(len(trace) >= 300 and not bad, f"exits at its registers {bad}")
@@ -70,11 +69,11 @@ def frozen(n):
     answer = n.stasis("freeze --in 300ms --for 200ms --every 700ms --count 3")
     check(answer.startswith("armed"), f"freeze answers {answer!r}")
     ping(n, 40)
-    check(json.loads(n.stasis("freezes --json"))["total"] >= 3, "there were no freezes")
+    check(n.ask("freezes")["total"] >= 3, "there were no freezes")
 
 
 def roundtrip(n):
-    answer = json.loads(n.stasis("selftest roundtrip --json", timeout=300))
+    answer = n.ask("selftest roundtrip")
     check(answer.get("ok"), f"selftest roundtrip: {answer}")
     ping(n, 5)
 
@@ -162,7 +161,7 @@ COUNT, INTERVAL = 200, 0.005
 
 
 def cards(n):
-    return json.loads(n.stasis("nic status --json", timeout=300))["cards"]
+    return n.ask("nic status")["cards"]
 
 
 def joined(n, driver, mtu=1500):
@@ -188,7 +187,7 @@ def caught(log, n, peer, driver, count, mtu=1500, size=64):
     sender, stream = peer.stream(count, INTERVAL, size)
     sender.join()
     before = all_caught(n, count)  # selftest resets the card: a frame that came then would be lost
-    answer = json.loads(n.stasis("selftest roundtrip --json", timeout=300))
+    answer = n.ask("selftest roundtrip")
     check(answer.get("ok"), f"selftest roundtrip: {answer}")
     n.stasis("thaw")
     ping(n, 20, far.ADDRESS)
@@ -241,7 +240,7 @@ def both_ends_frozen(log):
         other = hub.join(n)
         reference = hub.streamed(n, other, lambda: None)
         frozen = hub.streamed(n, other, lambda: n.stasis(f"freeze --in 200ms --for 300ms --every 800ms --count {FREEZES}"))
-        total = json.loads(n.stasis("freezes --json"))["total"]
+        total = n.ask("freezes")["total"]
         log.write(f"\n{reference}\n{frozen}\n{cards(n)}\n")
         check(total == FREEZES, f"{total} freezes, not {FREEZES}")
         for v in (reference, frozen):

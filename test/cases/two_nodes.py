@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Two nodes, frozen as one while their guests exchange traffic over a wire with frames in flight."""
-import json
 import time
 
 import far
@@ -58,7 +57,7 @@ def at_both_prompts(nodes, log):
             check("frozen" in answer or "armed" in answer, f"freeze answers {answer!r}")
         apart.append(time.monotonic() - began)
         for n in nodes:
-            while json.loads(n.stasis("status --json", timeout=300))["state"] != "running":
+            while n.ask("status")["state"] != "running":
                 pass
     log.write(f"\nthe freezes were at most this far apart: {apart}\n")
     return apart
@@ -82,8 +81,8 @@ def frozen_under_vtx(log):
                 check(reference.gaps() == 0, f"{reference.gaps()} datagrams are missing without any freeze: the emulators lose them")
                 o = Observed(nodes, wire, 3 * BOCHS_FREEZES * RUNS_S, lambda _: at_both_prompts(nodes, log), **PACE)
                 check(FROZEN_S > 10 * max(o.result), f"the freezes were {o.result} s apart, too far for {FROZEN_S} s")
-                answers = [json.loads(n.stasis("nic status --json", timeout=300)) for n in nodes]
-                records = [json.loads(n.stasis("freezes --json", timeout=300)) for n in nodes]
+                answers = [n.ask("nic status") for n in nodes]
+                records = [n.ask("freezes") for n in nodes]
                 log.write(f"\n{answers}\n{records}\n{o.counters}\n{[(s.sent, s.received) for s in o.streams]}\n")
                 check(all(r["total"] == BOCHS_FREEZES for r in records), f"not all freezes came about: {records}")
                 # these guests' seconds are not the same: one has stopped to receive while the other still sends

@@ -5,8 +5,9 @@
  *   flow recv PORT SECONDS       0: until SIGINT or SIGTERM
  * The receiver prints `flow listens`, and at the end a line for each stream: `flow STREAM frames=N
  * missing=N reordered=N duplicate=N gap_min_ns=N gap_p50_ns=N gap_max_ns=N`, the gaps by the
- * kernel's stamps, the twelve longest as `flow-gap STREAM before=NUMBER ns=N`, the first twelve that
- * are missing as `flow-missing STREAM number=N`, and `flow ok` or `flow FAIL what`. Both run with real-time priority if they may.
+ * kernel's stamps, the twelve longest as `flow-gap STREAM before=NUMBER ns=N`, the first twelve
+ * that are missing as `flow-missing STREAM number=N`, and `flow ok` or `flow FAIL what`. Both run
+ * with real-time priority if they may.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -2,7 +2,6 @@
 """The loops of test/guest/evalloops.c, frozen while they run: which iterations span a freeze, and what those are like."""
 import base64
 import itertools
-import json
 import os
 import re
 import statistics
@@ -98,19 +97,19 @@ def guest_file(n, path):
 
 def frozen_by(n, known):
     """The freezes since there were `known` of them."""
-    records = json.loads(n.stasis("freezes --json", timeout=600))["freezes"]
+    records = n.ask("freezes")["freezes"]
     return [f for f in records if f["n"] > known]
 
 
 def known_freezes(n):
-    return json.loads(n.stasis("status --json"))["freezes"]
+    return n.ask("status")["freezes"]
 
 
 def run_loop(n, kind, iterations, freezes=None, timeout=3600):
     """In the guest's shell; a Run."""
     arguments = f"{kind} {iterations}" + (f" {CPU_ROUNDS[n.emu]}" if kind == "cpu" else "")
     known = known_freezes(n)
-    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
+    hz = n.ask("time")["tsc_hz"]
     n.run(f"echo '/tests/evalloops {arguments} >{GUEST_FILE}; echo \"\"loop-ends=$?' >/tmp/go")
     # All typed at once: an idle guest's time may run much faster than this program answers.
     go = ". /tmp/go\r"
@@ -150,7 +149,7 @@ def ticks_append(emu, rounds):
 def run_ticks(n, rounds, freezes, timeout=3600):
     """From power-on to power-off; a Run, whose us are the TSC's."""
     n.expect("ticks: starts")
-    hz = json.loads(n.stasis("time --json"))["tsc_hz"]
+    hz = n.ask("time")["tsc_hz"]
     # One is armed until the end: with a deadline ahead Bochs's looks at a guest with interrupts off take longer.
     check('"armed"' in n.stasis(freezes.command(rounds)), "the freezes are not armed")
     n.expect("ticks: ends", timeout=timeout)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The test kernel of test/kernel/states, one scenario after the other, frozen where the harness wants it."""
-import json
 import os
 import re
 
-from node import ESCAPE, STASIS_PROMPT, Failure, Node, check, quick_boot
+from node import ESCAPE, STASIS_PROMPT, Failure, Node, check, boot_medium
 from paths import BUILD, INITRD
 
 STATES = os.path.join(BUILD, "test", "states.bzimage")
@@ -22,13 +21,13 @@ class States(Node):
         icount = emu == "qemu" and cpus == 1
         self.exact = emu == "bochs" or icount
         append = f"cpus={cpus}" + ("" if self.exact else " jitter=1")
-        super().__init__(emu=emu, cpus=cpus, memory=512, icount=icount, boot=quick_boot(icount), kernel=STATES, initrd=INITRD, append=append, log=log)
+        super().__init__(emu=emu, cpus=cpus, memory=512, icount=icount, boot=boot_medium(icount), kernel=STATES, initrd=INITRD, append=append, log=log)
         self.cpus = cpus
 
     def start(self):
         self.expect("states ready")
         self._prompt()
-        self.hz = self.ask("time")["tsc_hz"]
+        self.hz = self.ask_here("time")["tsc_hz"]
         self.send(ESCAPE)
 
     def ticks(self, us):
@@ -55,20 +54,19 @@ class States(Node):
         self.send(ESCAPE)
         self.expect(re.escape(STASIS_PROMPT), 120)
 
-    def ask(self, command):
-        """At the prompt."""
-        answer = json.loads(self.stasis_command(command + " --json", 120).splitlines()[-1])
+    def ask_here(self, command):
+        answer = super().ask_here(command)
         check("error" not in answer, f"{command} answers {answer}")
         return answer
 
     def _wait_frozen(self, how):
-        status = first = self.ask("status")
+        status = first = self.ask_here("status")
         while status["virtual_ns"] - first["virtual_ns"] < PATIENCE_NS:
             if status["state"] == "frozen":
-                status["virtual_ticks"] = self.ask("time")["virtual_ticks"]
+                status["virtual_ticks"] = self.ask_here("time")["virtual_ticks"]
                 return status
-            status = self.ask("status")
-        self.ask("freeze --cancel")
+            status = self.ask_here("status")
+        self.ask_here("freeze --cancel")
         self.send(ESCAPE)
         raise Failure(f"freeze {how}: the guest never came there")
 
@@ -76,14 +74,14 @@ class States(Node):
         """The node's status in the freeze, and what the scenario says after it."""
         line += f" hz={self.hz}"
         self._prompt()
-        self.ask(f"freeze {how}")
+        self.ask_here(f"freeze {how}")
         self.send(ESCAPE)
         self.send(line + "\r")
         self._prompt()
         status = self._wait_frozen(how)
         if roundtrip:
-            check(self.ask("selftest roundtrip")["ok"], "selftest roundtrip fails")
-            again = self.ask("status")
+            check(self.ask_here("selftest roundtrip")["ok"], "selftest roundtrip fails")
+            again = self.ask_here("status")
             for before, after in zip(status["cpus"], again["cpus"]):
                 check(all(before[k] == after[k] for k in ("activity", "rip", "blocked", "event")), f"{before} became {after}")
         self.send(THAW)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An idle guest with one CPU in deterministic time: its exits, which all have to be its own doing."""
 import collections
-import json
 import re
 
 from node import check
@@ -18,7 +17,7 @@ def idle_exits(n):
     out = n.run("/tests/bench idle", timeout=900)
     found = re.search(r"idle_interrupts (\d+)", out)
     check(found, f"the bench program says nothing about timer interrupts:\n{out}")
-    trace = json.loads(n.stasis("trace dump 1024 --json", timeout=300))["trace"]
+    trace = n.ask("trace dump 1024")["trace"]
     marks = [i for i, e in enumerate(trace) if "IO" in e["reason"] and e["info"] & 0xFFFF0000 == MARK]
     check(len(marks) >= 2, "the ten seconds are not in the trace of exits")
     window = trace[marks[-2] + 1 : marks[-1]]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A running node for tests: test/node under pexpect, driven by what its console says, never by sleeping."""
+import json
 import os
 import re
 import shlex
 import signal
+import time
 
 import pexpect
 
@@ -16,6 +18,7 @@ ESCAPE = "\x1d"  # Ctrl-]
 BOOT_TIMEOUT = {"qemu": 240, "bochs": 900}
 SLOWNESS = float(os.environ.get("STASIS_SLOWNESS", "1"))  # of this host: all time-outs are so many times longer
 FIRMWARE = {"qemu": "iPXE", "bochs": "BdsDxe: starting"}  # what the console says when the machine starts (again)
+UNTIL = 600  # host seconds until an answer is as it should be
 APPEND = "console=ttyS0,115200"
 QUICK = "cryptomgr.notests"  # the kernel's tests of its ciphers are half of all that is executed until the shell is there
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
@@ -32,7 +35,7 @@ def check(condition, message):
         raise Failure(message)
 
 
-def quick_boot(icount):
+def boot_medium(icount):
     """test/node's --boot: iPXE waits for two seconds in all, which is half a minute of the host under --icount."""
     return "esp" if icount else None
 
@@ -167,6 +170,22 @@ class Node:
             self.expect(re.escape(STASIS_PROMPT), timeout)
         lines = LOG_LINE.sub("", self.before).splitlines()
         return "\n".join(lines[1:]).strip()  # the first is the echoed command
+
+    def ask(self, command):
+        """From the guest: what the command answers with --json."""
+        return json.loads(self.stasis(f"{command} --json", 600))
+
+    def ask_here(self, command):
+        """The same at the prompt already."""
+        return json.loads(self.stasis_command(f"{command} --json", 600))
+
+    def until(self, command, there, pause=0):
+        """Asks at the prompt until the answer is as it should be, and returns it. Each question costs the guest some time: `pause` (host seconds) between them."""
+        end = time.monotonic() + UNTIL * SLOWNESS
+        while not there(answer := self.ask_here(command)):
+            check(time.monotonic() < end, f"{command} still answers {answer}")
+            time.sleep(pause)
+        return answer
 
     # --- the end ---
     def wait(self, timeout=None):
