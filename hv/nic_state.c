@@ -26,7 +26,8 @@ enum { /* MDIC: an access to a register of the PHY */
 
 /* What makes sense without a restart of the negotiation: ANAR, 1000BASE-T control, BMCR. */
 static const uint8_t phy_registers[NIC_PHY_REGISTERS] = {4, 9, 0};
-#define BMCR_ACTION 0x8200 /* reset, restart */
+/* BMCR's reset and restart, which clear themselves; in Bochs they stay. */
+static const uint16_t phy_actions[NIC_PHY_REGISTERS] = {0, 0, 0x8200};
 
 enum { TX_BAL, TX_BAH, TX_LEN, TX_HEAD, TX_TAIL, TX_REGISTERS };
 static const uint8_t tx_registers[TX_REGISTERS] = {E1000_BAL, E1000_BAH, E1000_LEN, E1000_HEAD,
@@ -80,17 +81,15 @@ static void read_phy(const struct nic *n, struct nic_image *m)
 	m->control[AS_MDIC] = last_access(get(n, E1000_MDIC));
 	for (unsigned i = 0; i < NIC_PHY_REGISTERS; i++)
 		m->phy[i] = (uint16_t)mdic(n, (uint32_t)phy_registers[i] << MDIC_REG_SHIFT |
-						      MDIC_PHY_1 | MDIC_READ);
+						      MDIC_PHY_1 | MDIC_READ) &
+			    (uint16_t)~phy_actions[i];
 }
 
 static void write_phy(const struct nic *n, const struct nic_image *m)
 {
-	for (unsigned i = 0; i < NIC_PHY_REGISTERS; i++) {
-		uint32_t v = m->phy[i] & ~(phy_registers[i] == 0 ? BMCR_ACTION : 0u);
-
+	for (unsigned i = 0; i < NIC_PHY_REGISTERS; i++)
 		(void)mdic(n, (uint32_t)phy_registers[i] << MDIC_REG_SHIFT | MDIC_PHY_1 |
-				      MDIC_WRITE | v);
-	}
+				      MDIC_WRITE | (m->phy[i] & (uint16_t)~phy_actions[i]));
 }
 
 /* --- transmission: a packet that has been begun is begun anew --- */

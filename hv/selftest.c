@@ -39,6 +39,24 @@ static int fail(struct roundtrip_result *r, const char *what)
 	return -EIO;
 }
 
+/* The first section that is not the same in both, by name. */
+static void tell_difference(struct roundtrip_result *r, const uint8_t *first, const uint8_t *second,
+			    size_t again)
+{
+	struct state_image a, b;
+	struct state_reader x, y;
+
+	if (state_open(&a, first, r->bytes) != STATE_OK || state_open(&b, second, again) != STATE_OK)
+		return;
+	while (state_next(&a, &x) == STATE_OK) {
+		if (state_next(&b, &y) == STATE_OK && x.size == y.size &&
+		    memcmp(x.buf, y.buf, x.size) == 0)
+			continue;
+		memcpy(r->section, x.name, sizeof(x.name));
+		return;
+	}
+}
+
 static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second, size_t size)
 {
 	static char text[STATE_TEXT_MAX];
@@ -57,10 +75,12 @@ static int roundtrip(struct roundtrip_result *r, uint8_t *first, uint8_t *second
 		memcpy(r->section, fault.name, sizeof(fault.name));
 		return fail(r, strstr(text, ": ") + 2); /* the section is told apart */
 	}
-	if (save(second, size, &again) != 0 || again != r->bytes ||
-	    memcmp(first, second, again) != 0)
-		return fail(r, "what was loaded is not what was saved");
-	return 0;
+	if (save(second, size, &again) != 0)
+		return fail(r, "save: the second image does not fit");
+	if (again == r->bytes && memcmp(first, second, again) == 0)
+		return 0;
+	tell_difference(r, first, second, again);
+	return fail(r, "what was loaded is not what was saved");
 }
 
 /* Frozen: only now it is known how much there is. */

@@ -201,9 +201,9 @@ static int copy_victims(struct store *s)
 /* The tail moves on, hidden data is found, empty segments are released. */
 static int settle(struct store *s)
 {
-	int err = memtable_switch(s);
+	int err = memtable_switch_here(s);
 
-	if (err == 0 || err == 1)
+	if (!err)
 		err = index_flush_memtables(s);
 	if (!err && s->open.n_runs > 1)
 		err = index_merge(s, true);

@@ -319,7 +319,7 @@ static int append_all(struct store *s, const struct extent *where, const struct 
 		if (err)
 			continue;
 		if (tail_full(s)) {
-			err = memtable_switch(s);
+			err = copy ? memtable_switch_here(s) : memtable_switch(s);
 			if (err < 0)
 				return err;
 			continue;

@@ -562,9 +562,10 @@ int store_close(struct store *s)
 	fiber_queue_wake(&s->work_wait);
 	while (!s->background_gone)
 		fiber_yield();
+	s->cancel = false; /* nothing else holds `background` any more */
 	if (!err)
-		err = memtable_switch(s);
-	if (err >= 0)
+		err = memtable_switch_here(s);
+	if (!err)
 		err = index_flush_memtables(s);
 	if (!err)
 		err = log_flush(s);

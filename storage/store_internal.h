@@ -153,6 +153,8 @@ struct memtable *memtable_new(struct store *s, struct log_position start);
 void memtable_put(struct memtable *m);
 /* The active one is closed. 1: there were too many; it has waited, look again. */
 int memtable_switch(struct store *s);
+/* The same for who holds `background`: it would wait for itself, and makes them runs instead. */
+int memtable_switch_here(struct store *s);
 /* No seal now: its point's memtables would become more runs than a view holds. */
 bool view_full(const struct view *v);
 void view_push_memtable(struct view *v, struct memtable *m); /* takes the reference */

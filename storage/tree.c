@@ -262,9 +262,9 @@ static void take_counts(struct store *s, const uint32_t *live)
 static int recount(struct store *s)
 {
 	uint32_t *live;
-	int err = memtable_switch(s);
+	int err = memtable_switch_here(s);
 
-	if (err >= 0)
+	if (!err)
 		err = index_flush_memtables(s);
 	if (!err && s->open.n_runs > 1)
 		err = index_merge(s, true);

@@ -120,21 +120,33 @@ void view_replace_runs(struct view *v, unsigned first, unsigned n, struct run *r
 	v->n_runs = to;
 }
 
-int memtable_switch(struct store *s)
+static int open_memtable(struct store *s)
 {
-	struct memtable *m;
+	struct memtable *m = memtable_new(s, log_position(s));
 
-	fiber_queue_wake(&s->work_wait);
-	if (s->open.n_mem == MEMTABLES_MAX) {
-		fiber_queue_wait(&s->memtable_wait);
-		return 1;
-	}
-	m = memtable_new(s, log_position(s));
 	if (!m)
 		return -ENOMEM;
 	view_push_memtable(&s->open, m);
 	s->log.tail_sectors = 0;
 	return 0;
+}
+
+int memtable_switch(struct store *s)
+{
+	fiber_queue_wake(&s->work_wait);
+	if (s->open.n_mem < MEMTABLES_MAX)
+		return open_memtable(s);
+	fiber_queue_wait(&s->memtable_wait);
+	return 1;
+}
+
+int memtable_switch_here(struct store *s)
+{
+	int err = 0;
+
+	while (!err && s->open.n_mem == MEMTABLES_MAX)
+		err = index_flush_memtables(s);
+	return err ? err : open_memtable(s);
 }
 
 /* --- resolving --- */

@@ -21,8 +21,9 @@ for i in eth0 eth2 br0; do /sbin/ip link set $i up; done
 
 def transferred(n, sender, receiver, during):
     """Each datagram's way from the one to the other (ns, by number); `during` comes when they are under way."""
-    n.run(f"({receiver} /tests/stream receive {PORT} /tmp/each each >/tmp/received &)")
-    n.run(f"({sender} /tests/stream send 10.7.0.2 {PORT} {RATE} {SECONDS} >/tmp/sent &)")
+    hub.begin(n, f"{receiver} /tests/stream receive {PORT} /tmp/each each", "/tmp/received")
+    n.run(f"until {receiver} netstat -lnu | grep -q :{PORT}; do usleep 100000; done", timeout=300)
+    hub.begin(n, f"{sender} /tests/stream send 10.7.0.2 {PORT} {RATE} {SECONDS}", "/tmp/sent")
     during()
     n.run("while [ ! -s /tmp/sent ]; do usleep 100000; done; cat /tmp/sent", timeout=600)
     n.run("while /sbin/tc -s qdisc show dev eth2 | grep -q 'backlog [1-9]'; do usleep 100000; done", timeout=600)

@@ -261,20 +261,25 @@ def lines_in_order(n):
 
 def sound(n, machine):
     """What the kernel thinks of its clocks."""
-    source = n.run(f"cat {CLOCKSOURCE}")
-    check(source == "tsc", f"the clock source is {source}")
+    check(time_is_the_tscs(n, machine), "the clock source is the TSC no more")
     active = n.run("grep -cE 'hres_active +: 1' /proc/timer_list", timeout=300)
     check(active == str(machine.options["cpus"]), f"high-resolution timers on {active} CPUs")
 
 
 GIVEN_UP = "Marking TSC unstable due to could not calculate TSC khz"
 BOOTS = 12
+REFINED_S = 20
 
 
-def time_is_the_tscs(n):
-    """Waits until the kernel has made up its mind whether its clock is the TSC."""
-    n.run(f"until grep -qx tsc {CLOCKSOURCE} || dmesg | grep -q '{GIVEN_UP}'; do sleep 1; done", timeout=600)
-    return n.run(f"cat {CLOCKSOURCE}") == "tsc"
+def time_is_the_tscs(n, machine):
+    """In real time the kernel may stay with the TSC as it has measured it first, if reading the HPET takes too long for something better."""
+    return n.run(f"cat {CLOCKSOURCE}") in (("tsc", "tsc-early") if machine.real_time else ("tsc",))
+
+
+def decided(n, machine):
+    """Waits until the kernel has made up its mind; is its clock the TSC?"""
+    n.run(f"for i in $(seq {REFINED_S}); do grep -qx tsc {CLOCKSOURCE} && break; dmesg | grep -q '{GIVEN_UP}' && break; sleep 1; done", timeout=600)
+    return time_is_the_tscs(n, machine)
 
 
 @contextlib.contextmanager
@@ -285,7 +290,7 @@ def booted(log, machine):
     for _ in range(boots):
         with Node(**machine.options, log=log, append="quiet") as n:
             n.boot()
-            if time_is_the_tscs(n):
+            if decided(n, machine):
                 yield n
                 return
     check(False, f"the guest's clock is not the TSC ({boots} boots)")
@@ -340,7 +345,7 @@ def some_on_two_cpus(log):
 @case(alone=True, long=True)
 def some_alone(log):
     """And on two in real time."""
-    boot_and_freeze(log, REAL_TIME[0], (2, 10), (4, 10, [(5 * S, 1)]))
+    boot_and_freeze(log, REAL_TIME[0], (4, 10), (10, 10, [(5 * S, 1)]))
 
 
 @case(machine=[ICOUNT, *BOCHS], long=True)

@@ -555,6 +555,7 @@ static void saved_and_loaded(void)
 		driver_poll(d, true);
 		*reg(0x5200) = 0x12345678;
 		card.phy[4] = 0xde1;
+		card.phy[0] = 0x1340; /* a restart that stays set, as in Bochs */
 		transmit_ring();
 		*reg(0x3800 + E1000_HEAD) = 3; /* inside a packet */
 		*reg(0x4074) = 7;	       /* GPRC */
@@ -576,6 +577,7 @@ static void saved_and_loaded(void)
 		CHECK(memcmp(first, second, (size_t)size) == 0);
 		CHECK_EQ(*reg(0x5200), 0x12345678);
 		CHECK_EQ(card.phy[4], 0xde1);
+		CHECK_EQ(card.phy[0], 0x1140);
 		CHECK_EQ(*reg(0x3800 + E1000_HEAD), 1); /* with its context */
 		CHECK_EQ(*reg(E1000_TCTL), EN & ~TCTL_EN);
 		CHECK_EQ(*reg(E1000_ICR), 0x84);
