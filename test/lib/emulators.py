@@ -114,6 +114,7 @@ class Qemu(Machine):
         code = _need(f"{OVMF}/OVMF_CODE_4M.fd", "ovmf")
         shutil.copy(_need(f"{OVMF}/OVMF_VARS_4M.fd", "ovmf"), self.path("vars.fd"))
         self.command = [
+            *(("taskset", "-c", str(max(os.sched_getaffinity(0)))) if options.one_core else ()),
             *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
             *("-machine", "q35", "-accel", accel + ",thread=single" * options.one_thread, "-cpu", cpu),
             *("-smp", str(options.cpus), "-m", str(options.memory)),
