@@ -46,7 +46,8 @@ static void tell_difference(struct roundtrip_result *r, const uint8_t *first, co
 	struct state_image a, b;
 	struct state_reader x, y;
 
-	if (state_open(&a, first, r->bytes) != STATE_OK || state_open(&b, second, again) != STATE_OK)
+	if (state_open(&a, first, r->bytes) != STATE_OK ||
+	    state_open(&b, second, again) != STATE_OK)
 		return;
 	while (state_next(&a, &x) == STATE_OK) {
 		if (state_next(&b, &y) == STATE_OK && x.size == y.size &&
