@@ -357,7 +357,7 @@ def all_lengths(log, machine):
 
 @case(machine=REAL_TIME, alone=True, long=True)
 def all_lengths_alone(log, machine):
-    boot_and_freeze(log, machine, (4, 5), (20, 10, [(5 * S, 5), (5 * S, 5)]))
+    boot_and_freeze(log, machine, (16, 5), (20, 10, [(5 * S, 5), (5 * S, 5)]))
 
 
 # --- the TSC of one CPU against another's ---
