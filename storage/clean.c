@@ -201,12 +201,8 @@ static int copy_victims(struct store *s)
 /* The tail moves on, hidden data is found, empty segments are released. */
 static int settle(struct store *s)
 {
-	int err = memtable_switch_here(s);
+	int err = index_gather(s);
 
-	if (!err)
-		err = index_flush_memtables(s);
-	if (!err && s->open.n_runs > 1)
-		err = index_merge(s, true);
 	if (err)
 		return err;
 	err = checkpoint(s); /* before it, what is in the tail can't be released */

@@ -423,3 +423,14 @@ int index_merge(struct store *s, bool all)
 	fiber_queue_wake(&s->memtable_wait);
 	return 0;
 }
+
+int index_gather(struct store *s)
+{
+	int err = memtable_switch_here(s);
+
+	if (!err)
+		err = index_flush_memtables(s);
+	if (!err && s->open.n_runs > 1)
+		err = index_merge(s, true);
+	return err;
+}

@@ -168,8 +168,9 @@ int view_resolve(struct store *s, const struct view *v, uint64_t sector, unsigne
 		 uint64_t *addr);
 
 /* --- index.c --- */
-int index_flush_memtables(struct store *s);	       /* all but the active one become runs */
-int index_merge(struct store *s, bool all);	       /* 0, 1: nothing to do, -ECANCELED */
+int index_flush_memtables(struct store *s); /* all but the active one become runs */
+int index_merge(struct store *s, bool all); /* 0, 1: nothing to do, -ECANCELED */
+int index_gather(struct store *s);	    /* all that is in the open view becomes one run */
 int index_page_alloc(struct store *s, uint64_t *addr); /* the next page of the index segment */
 void index_page_drop(struct store *s, uint64_t addr);  /* nothing needs it any more */
 bool index_wants_merge(const struct store *s);

@@ -262,12 +262,8 @@ static void take_counts(struct store *s, const uint32_t *live)
 static int recount(struct store *s)
 {
 	uint32_t *live;
-	int err = memtable_switch_here(s);
+	int err = index_gather(s);
 
-	if (!err)
-		err = index_flush_memtables(s);
-	if (!err && s->open.n_runs > 1)
-		err = index_merge(s, true);
 	if (err)
 		return err;
 	live = calloc(s->super.segments, sizeof(*live));

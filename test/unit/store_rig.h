@@ -197,3 +197,14 @@ static inline bool rig_run(const bool *done)
 	}
 	return *done;
 }
+
+/* The store on these devices; if it does not open, the test's output says why. */
+static inline int rig_open(const struct store_options *options, struct store **store)
+{
+	char why[160] = "";
+	int err = store_open(&rig_dev.dev, &rig_golden.dev, options, store, why, sizeof(why));
+
+	if (err)
+		printf("open: %s\n", why);
+	return err;
+}

@@ -223,13 +223,8 @@ static const struct store_options options = {
 
 static void open_store(void)
 {
-	char why[160] = "";
-	int err = store_open(&rig_dev.dev, &rig_golden.dev, &options, &store, why, sizeof(why));
-
-	if (!CHECK_EQ(err, 0)) {
-		printf("open: %s\n", why);
+	if (!CHECK_EQ(rig_open(&options, &store), 0))
 		bad = true;
-	}
 }
 
 static void reopen(void)

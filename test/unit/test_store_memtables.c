@@ -18,13 +18,7 @@ static bool done;
 
 static bool open_it(void)
 {
-	char why[160] = "";
-
-	if (CHECK_EQ(store_open(&rig_dev.dev, &rig_golden.dev, &options, &store, why, sizeof(why)),
-		     0))
-		return true;
-	printf("%s\n", why);
-	return false;
+	return CHECK_EQ(rig_open(&options, &store), 0);
 }
 
 /* Discards take no room in a window, so that nothing has to wait, and the background fiber does not

@@ -32,13 +32,7 @@ static void run(void (*fn)(void *))
 
 static bool open_it(void)
 {
-	char why[160] = "";
-
-	if (CHECK_EQ(store_open(&rig_dev.dev, &rig_golden.dev, &options, &store, why, sizeof(why)),
-		     0))
-		return true;
-	printf("%s\n", why);
-	return false;
+	return CHECK_EQ(rig_open(&options, &store), 0);
 }
 
 static int put(uint64_t sector, unsigned n, uint8_t v)
