@@ -4,6 +4,7 @@
 # make demo       a node in an emulator          make unit [T=NAME]    host tests only
 # make lint       style and static checks        make fuzz T=NAME S=SECONDS
 # make bench [T=NAME]   figures and plots, bare and under Stasis     make debian   a Debian system as a golden image
+# make qemu       a QEMU without a race (docs/testing.md)
 # Whatever setup provides is fetched and built on demand.
 
 B := build
@@ -28,6 +29,7 @@ $(STAMP)/lwip: tools/setup/lwip.sh tools/setup/apt-private.sh $(COMMON) net/port
 $(STAMP)/mbedtls: tools/setup/mbedtls.sh tools/setup/apt-private.sh $(COMMON) net/port/mbedtls_config.h | $(STAMP)/newlib
 $(STAMP)/guest: tools/setup/guest.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/debian: tools/setup/debian.sh tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
+$(STAMP)/qemu: tools/setup/qemu.sh tools/setup/packages-qemu.txt tools/setup/apt-private.sh $(COMMON) | $(STAMP)/packages
 $(STAMP)/%:
 	@mkdir -p $(@D)
 	$(Q)$<
@@ -68,9 +70,10 @@ $(B)/guest/initrd-kvm.lz4: $(B)/guest/initrd.lz4 $(B)/test/selfipi.bzimage
 	$(Q)test/lib/mkinitrd --kvm $(B)/test/selfipi.bzimage $@ $(GUEST_BIN)
 .PHONY: guest
 guest: $(addprefix $(B)/guest/,initrd.lz4 initrd-kexec.lz4 initrd-kexec-cloud.lz4 initrd-network.lz4 initrd-disk.lz4)
-# A Debian system on a golden image (build/debian); not part of the setup, since it takes minutes.
-.PHONY: debian
-debian: $(STAMP)/debian
+# Not part of the setup, since they take minutes: a Debian system on a golden image (build/debian), and a QEMU without the
+# race that docs/testing.md describes (build/qemu).
+.PHONY: debian qemu
+debian qemu: %: $(STAMP)/%
 
 # --- the hypervisor ----------------------------------------------------------------------------
 HV_SRC := $(sort $(wildcard arch/x86_64/*.[cS] hv/*.c vmx/*.[cS] svm/*.[cS] timevirt/*.c storage/*.c proto/*.c net/*.c))
@@ -278,7 +281,7 @@ build = $(Q)$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(n
 check: setup
 	$(call build,tested tested-units)
 	$(Q)test/run $(T)
-check-long: setup
+check-long: setup debian qemu
 	$(call build,tested tested-units)
 	$(Q)test/run --long $(T)
 demo: setup

@@ -10,6 +10,7 @@ from bare import complaints
 from cases import case
 from evalloops import guest_file
 from node import Node, check
+from paths import QEMU_MENDED
 from watch import LOAD_LINE, Watch, parse
 
 MS = 1000000  # ns
@@ -41,7 +42,8 @@ class Machine:
     def __init__(self, emu, cpus, step, late, own, usual, jump, away):
         self.options = {"emu": emu, "cpus": cpus, "icount": emu == "qemu" and cpus == 1}
         self.real_time = emu == "qemu" and cpus > 1
-        self.options["one_core"] = self.real_time and cpus == 2  # see docs/testing.md: threads race for flags; four starve on one core
+        if self.real_time:
+            self.options["qemu"] = QEMU_MENDED  # see docs/testing.md: threads race for flags
         self.step = step  # the largest step of a clock, and the largest lateness of the board's interrupts
         self.late = late  # the latest time-out
         self.own = own  # both, away from freezes

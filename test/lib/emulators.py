@@ -14,9 +14,9 @@ import gptdisk
 import media
 import no_tpm
 from media import SetupError
+from paths import QEMU_MENDED
 from relay import STATUS_OFF
 
-QEMU = "qemu-system-x86_64"
 BOCHS_IPS = 50000000
 OVMF = "/usr/share/OVMF"
 VGA_BIOS = "/usr/share/bochs/VGABIOS-lgpl-latest"
@@ -28,9 +28,11 @@ def _need(path, package):
     return path
 
 
-def _need_program(name, package):
-    if not shutil.which(name):
-        raise SetupError(f"no {name} (package {package}; run make setup)")
+def _need_program(name, how):
+    found = shutil.which(name)
+    if not found:
+        raise SetupError(f"no {name} ({how})")
+    return os.path.abspath(found)
 
 
 class Machine:
@@ -104,7 +106,7 @@ class Qemu(Machine):
     def __init__(self, options, run_dir):
         super().__init__(options, run_dir)
         self.child_stdout = subprocess.PIPE
-        _need_program(QEMU, "qemu-system-x86")
+        qemu = _need_program(options.qemu, "run make qemu" if options.qemu == QEMU_MENDED else "package qemu-system-x86; run make setup")
         accel, cpu = options.accel, options.cpu
         if accel == "kvm" and not nested_kvm():
             print("node: this host's KVM gives its guests neither VT-x nor AMD-V: TCG instead", file=sys.stderr, flush=True)
@@ -114,8 +116,7 @@ class Qemu(Machine):
         code = _need(f"{OVMF}/OVMF_CODE_4M.fd", "ovmf")
         shutil.copy(_need(f"{OVMF}/OVMF_VARS_4M.fd", "ovmf"), self.path("vars.fd"))
         self.command = [
-            *(("taskset", "-c", str(max(os.sched_getaffinity(0)))) if options.one_core else ()),
-            *(QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
+            *(qemu, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"),
             *("-machine", "q35", "-accel", accel + ",thread=single" * options.one_thread, "-cpu", cpu),
             *("-smp", str(options.cpus), "-m", str(options.memory)),
             *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
@@ -185,7 +186,7 @@ class Bochs(Machine):
 
     def __init__(self, options, run_dir):
         super().__init__(options, run_dir)
-        _need_program("bochs", "bochs")
+        _need_program("bochs", "package bochs; run make setup")
         master, slave = pty.openpty()
         tty.setraw(slave)
         self._slave = slave  # kept open: a pty without one reads as closed

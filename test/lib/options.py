@@ -5,6 +5,7 @@ import os
 
 from paths import STASIS
 
+QEMU = "qemu-system-x86_64"
 QEMU_CPU = "EPYC,-hypervisor,+svm,+npt"
 BOCHS_CPU = "broadwell_ult"
 CONTROL_MAC = "52:54:00:{:02x}:00:09"  # by --index
@@ -47,7 +48,7 @@ def parser():
     p.add_argument("--cpu", metavar="MODEL", help=f"processor model (default {QEMU_CPU}; bochs: {BOCHS_CPU})")
     p.add_argument("--boot", choices=("ipxe", "esp"), help="default: qemu ipxe, bochs esp")
     p.add_argument("--icount", action="store_true", help="QEMU's deterministic time; one CPU only")
-    p.add_argument("--one-core", action="store_true", help="QEMU's threads share one core of the host: none runs while another is in the middle of an instruction")
+    p.add_argument("--qemu", default=QEMU, metavar="PROGRAM", help="another QEMU (default %(default)s)")
     p.add_argument("--one-thread", action="store_true", help="QEMU's CPUs take turns in one thread of the host, instead of one each")
     p.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="kvm: if the host's offers nested virtualization, else tcg")
     p.add_argument("--bare", action="store_true", help="without Stasis: kernel and initrd on the same machine")
@@ -72,8 +73,6 @@ def parse(argv):
         p.error("--append is plain ASCII on one line")
     if o.icount and (o.emu != "qemu" or o.cpus != 1 or o.accel != "tcg"):
         p.error("--icount is for QEMU's TCG with one CPU (Bochs is deterministic anyway)")
-    if o.one_core and o.emu != "qemu":
-        p.error("--one-core is for QEMU")
     if o.one_thread and (o.emu != "qemu" or o.accel != "tcg"):
         p.error("--one-thread is for QEMU's TCG")
     if o.emu == "bochs" and o.accel == "kvm":

@@ -14,5 +14,7 @@ INITRD_KEXEC = os.path.join(BUILD, "guest", "initrd-kexec.lz4")
 INITRD_KEXEC_CLOUD = os.path.join(BUILD, "guest", "initrd-kexec-cloud.lz4")
 INITRD_DISK = os.path.join(BUILD, "guest", "initrd-disk.lz4")
 INITRD_NETWORK = os.path.join(BUILD, "guest", "initrd-network.lz4")
+# Not part of the setup: make qemu.
+QEMU_MENDED = os.path.join(BUILD, "qemu", "qemu-system-x86_64")
 INSTALLER_KERNEL = os.path.join(BUILD, "guest", "di-vmlinuz")
 INSTALLER_INITRD = os.path.join(BUILD, "guest", "di-initrd.gz")

@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Installs the Debian packages of packages.txt. Does nothing, quickly, when all are there.
+# usage: packages.sh [LIST]   installs the Debian packages of LIST (default packages.txt). Does nothing, quickly, when all are there.
 set -eu
 dir=$(dirname "$0")
 . "$dir/common.sh"
 
-wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$dir/packages.txt")
+wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "${1:-$dir/packages.txt}")
 
 # shellcheck disable=SC2086 # a list of words
 missing()
