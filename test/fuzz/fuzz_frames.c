@@ -2,97 +2,17 @@
 /* build: net/e1000.c net/netdev.c net/stack.c */
 /* What a card may write to its ring, and what of it reaches lwIP: an input is descriptors (status,
  * errors, length) with the bytes of their frames. The card's registers are plain memory. */
-#include <stdlib.h>
-#include <string.h>
-#include "net/drivers.h"
-#include "net/e1000_regs.h"
 #include "net/stack.h"
 #include "test/fuzz/fuzz.h"
 #include "test/unit/quiet.h"
 
+#define TSC_HZ 1000000u /* a clock that runs a thousand times faster: time-outs come about */
+#include "test/unit/register_card.h"
+
 #define DESCS 128u
 
-static uint8_t regs[0x20000] __attribute__((aligned(4096)));
 static struct e1000_rx_desc *rx;
-static struct netdev *card;
 static unsigned next, sent;
-static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 9};
-
-/* --- the board --- */
-
-void *pages_alloc(size_t count)
-{
-	void *p = aligned_alloc(4096, count * 4096);
-
-	REQUIRE(p);
-	return memset(p, 0, count * 4096);
-}
-
-void *heap_alloc(size_t bytes)
-{
-	return calloc(1, bytes);
-}
-
-hpa_t virt_to_phys(const void *p)
-{
-	return (hpa_t){(uint64_t)p};
-}
-
-uint64_t tsc_hz(void)
-{
-	return 1000000; /* a clock that runs a thousand times faster: time-outs come about */
-}
-
-void tsc_delay_us(uint64_t us)
-{
-	(void)us;
-}
-
-void pcidev_enable(const struct pcidev *p)
-{
-	(void)p;
-}
-
-void pcidev_enable_dma(const struct pcidev *p)
-{
-	(void)p;
-}
-
-void pcidev_quiesce(const struct pcidev *p)
-{
-	(void)p;
-}
-
-void *pcidev_map_bar(const struct pcidev *p, unsigned bar, uint64_t *bytes)
-{
-	(void)p, (void)bar;
-	*bytes = sizeof(regs);
-	return regs;
-}
-
-const char *pcidev_irq_enable(const struct pcidev *p, struct pcidev_irq *irq)
-{
-	(void)p, (void)irq;
-	return NULL;
-}
-
-static void set_reg(unsigned reg, uint32_t v)
-{
-	memcpy(regs + reg, &v, 4);
-}
-
-static uint32_t get_reg(unsigned reg)
-{
-	uint32_t v;
-
-	memcpy(&v, regs + reg, 4);
-	return v;
-}
-
-static void wake(struct netdev *d)
-{
-	(void)d;
-}
 
 static void start(void)
 {

@@ -3,107 +3,21 @@
 /* The gigabit driver on a card whose registers are plain memory: what it does with a card that
  * stands still, lies, or goes away. */
 #include <errno.h>
-#include <stdlib.h>
-#include "net/drivers.h"
-#include "net/e1000_regs.h"
 #include "test/unit/check.h"
 #include "test/unit/quiet.h"
 
+#define TSC_HZ 1000u /* so that seconds are over at once */
+#include "test/unit/register_card.h"
+
 #define RX_BLOCK    0x2800u
 #define TX_BLOCK    0x3800u
-#define STUCK_TICKS 2000u /* two of tsc_hz's seconds */
+#define STUCK_TICKS 2000u /* two of TSC_HZ's seconds */
 
-static uint8_t regs[0x20000] __attribute__((aligned(4096)));
-static struct netdev *card;
-static unsigned received, quiesced;
+static unsigned received;
 static size_t received_bytes;
-static const uint8_t mac[6] = {0x52, 0x54, 0, 0, 0, 9};
 static uint8_t frame[NETDEV_FRAME_MAX + 1];
 
-/* --- the board --- */
-
-/* A driver keeps what it gets for good; so does the test, where LeakSanitizer sees it. */
-static void *kept[64];
-static unsigned n_kept;
-
-static void *keep(size_t bytes)
-{
-	void *p = n_kept < 64 ? aligned_alloc(4096, (bytes + 4095) & ~(size_t)4095) : NULL;
-
-	if (!p)
-		abort();
-	kept[n_kept++] = p;
-	return memset(p, 0, bytes);
-}
-
-void *pages_alloc(size_t count)
-{
-	return keep(count * 4096);
-}
-
-void *heap_alloc(size_t bytes)
-{
-	return keep(bytes);
-}
-
-hpa_t virt_to_phys(const void *p)
-{
-	return (hpa_t){(uint64_t)p};
-}
-
-uint64_t tsc_hz(void)
-{
-	return 1000; /* so that seconds are over at once */
-}
-
-void tsc_delay_us(uint64_t us)
-{
-	(void)us;
-}
-
-void pcidev_enable(const struct pcidev *p)
-{
-	(void)p;
-}
-
-void pcidev_enable_dma(const struct pcidev *p)
-{
-	(void)p;
-}
-
-void pcidev_quiesce(const struct pcidev *p)
-{
-	(void)p;
-	quiesced++;
-}
-
-void *pcidev_map_bar(const struct pcidev *p, unsigned bar, uint64_t *bytes)
-{
-	(void)p, (void)bar;
-	*bytes = sizeof(regs);
-	return regs;
-}
-
-const char *pcidev_irq_enable(const struct pcidev *p, struct pcidev_irq *irq)
-{
-	(void)p, (void)irq;
-	return NULL;
-}
-
 /* --- the card --- */
-
-static void set_reg(unsigned reg, uint32_t v)
-{
-	memcpy(regs + reg, &v, 4);
-}
-
-static uint32_t get_reg(unsigned reg)
-{
-	uint32_t v;
-
-	memcpy(&v, regs + reg, 4);
-	return v;
-}
 
 static void *ring(unsigned block)
 {
@@ -116,11 +30,6 @@ static void take_frame(struct netdev *d, const void *data, size_t n, uint64_t ts
 	CHECK(tsc != 0);
 	received++;
 	received_bytes += n;
-}
-
-static void wake(struct netdev *d)
-{
-	(void)d;
 }
 
 static void start(uint16_t device)
