@@ -221,7 +221,9 @@ $(B)/test/%.bzimage: $$(wildcard test/kernel/$$*.c test/kernel/$$*/*) $$(KERNEL_
 
 # --- host tests --------------------------------------------------------------------------------
 # A line at the top of a test names the sources it links with: /* build: hv/a.c hv/b.c */
-UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*$(T)*.c)))
+UNIT := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/test_*.c)))
+# Those that test/run will run: any part of a test's name will do.
+UNIT := $(if $(T),$(foreach u,$(UNIT),$(if $(findstring $(T),unit.$(u)),$(u))),$(UNIT))
 HOST_LIBS := $(B)/zydis/libzydis-host.a $(B)/lwip/liblwip-host.a $(B)/mbedtls/libmbedtls-host.a
 UNIT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -I. -I$(B)/gen -I$(B)/zydis/include \
 	-isystem $(B)/lwip/include -isystem $(B)/mbedtls/include $(MBEDTLS_CONFIG) -isystem net/port -idirafter $(B)/newlib/include -DHOST_TEST \

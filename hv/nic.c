@@ -305,14 +305,16 @@ static bool look_at_ring(struct nic *n, unsigned q)
 		return false;
 	r->base = ((uint64_t)get(n, b + E1000_BAH) << 32 | get(n, b + E1000_BAL)) & ~15ull;
 	r->bytes = get(n, b + E1000_LEN);
-	r->head = card_head(n, q);
 	r->tail = to_number(r, get(n, b + E1000_TAIL));
-	if (r->bytes > NIC_RING_MAX || r->bytes % RING_UNIT)
+	if (r->bytes > NIC_RING_MAX || r->bytes % RING_UNIT || !guest(n, r->base, r->bytes))
 		return false;
+	/* before the head is read: what comes in between must not be in the copy as done */
+	memcpy(r->copy, guest(n, r->base, r->bytes), r->bytes);
+	r->head = card_head(n, q);
 	r->len = r->bytes / r->format.bytes;
 	r->buffers = buffers_for(r);
 	r->next = r->head;
-	return r->head < r->len && r->tail < r->len && r->buffers && guest(n, r->base, r->bytes);
+	return r->head < r->len && r->tail < r->len && r->buffers;
 }
 
 static void take_ring(struct nic *n, unsigned q)
@@ -326,7 +328,6 @@ static void take_ring(struct nic *n, unsigned q)
 		n->counts.left_alone++;
 		return;
 	}
-	memcpy(r->copy, guest(n, r->base, r->bytes), r->bytes);
 	r->active = true;
 }
 

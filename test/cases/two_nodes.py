@@ -29,15 +29,18 @@ def frozen_as_one(log):
         before = e.answers("time --json")
         series = ("freeze", "--for", f"{HOLD_S}s", "--every", "3s", "--count", str(FREEZES), "--keep-going")
         o = Observed(e.nodes, e.wire, 3 * FREEZES, lambda _: e.ctl(*series, status=(0, 3)))
+        o.log(log)
         after = e.answers("time --json")
         outcomes = [epoch["outcome"] for epoch in o.result]
         check(len(outcomes) == FREEZES and set(outcomes) <= {"clean", "late"}, f"the epochs ended {outcomes}")
+        cards = [c for answer in e.answers("nic status --json") for c in answer["cards"]]
+        log.write(f"{cards}\n")
         for i, answer in enumerate(e.answers("freezes --json")):
             lost = hidden(before[i], after[i])
             frozen = sum(r["frozen_ns"] for r in answer["freezes"][-FREEZES:])
             check(abs(lost - frozen) <= 1000, f"node {i}: {frozen} ns frozen, but its guest's clock lost {lost} ns")
             check(frozen > FREEZES * HOLD_S * 0.999e9, f"node {i} was frozen for {frozen} ns")
-        nothing_lost(o, [c for answer in e.answers("nic status --json") for c in answer["cards"]], o.lost())
+        nothing_lost(o, cards, o.lost())
 
 
 BOCHS_FREEZES = 5
@@ -77,13 +80,14 @@ def frozen_under_vtx(log):
                     n.wait_for_link()
                 a.run(f"ping -c 3 -i 0.2 -W 5 {ADDRESS[1]}", timeout=300)
                 reference = Observed(nodes, wire, BOCHS_FREEZES * RUNS_S, lambda _: None, **PACE)
-                log.write(f"\nwithout freezes: {reference.counters}\n{[(s.sent, s.received) for s in reference.streams]}\n")
+                reference.log(log)
                 check(reference.gaps() == 0, f"{reference.gaps()} datagrams are missing without any freeze: the emulators lose them")
                 o = Observed(nodes, wire, 3 * BOCHS_FREEZES * RUNS_S, lambda _: at_both_prompts(nodes, log), **PACE)
                 check(FROZEN_S > 10 * max(o.result), f"the freezes were {o.result} s apart, too far for {FROZEN_S} s")
                 answers = [n.ask("nic status") for n in nodes]
                 records = [n.ask("freezes") for n in nodes]
-                log.write(f"\n{answers}\n{records}\n{o.counters}\n{[(s.sent, s.received) for s in o.streams]}\n")
+                o.log(log)
+                log.write(f"{answers}\n{records}\n")
                 check(all(r["total"] == BOCHS_FREEZES for r in records), f"not all freezes came about: {records}")
                 # these guests' seconds are not the same: one has stopped to receive while the other still sends
                 nothing_lost(o, [c for answer in answers for c in answer["cards"]], o.gaps())

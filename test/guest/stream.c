@@ -8,8 +8,9 @@
  * min and max are of (arrival here - departure there), which contains how far apart the two clocks
  * are, and gap is the largest pause between arrivals; with `each` a line for each datagram instead:
  * `number arrival-departure_ns`. At the end it prints
- * `stream received=N lost=N twice=N disordered=N drops=N`; drops are those of the socket's buffer.
- * The sender prints `stream sent=N failed=N late_max_ns=N`: how late it was woken at worst.
+ * `stream received=N lost=N twice=N disordered=N drops=N` (drops: those of the socket's buffer),
+ * and the first FEW that are missing before the last one as `stream-missing number=N`. The sender
+ * prints `stream sent=N failed=N late_max_ns=N`: how late it was woken at worst.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,6 +28,7 @@
 
 #define NUMBERS_MAX (1 << 22)
 #define BUFFER	    (4 << 20) /* of the socket: bytes */
+#define FEW	    16
 
 /* Big-endian. */
 struct datagram {
@@ -85,7 +87,7 @@ struct second {
 
 struct receiver {
 	int socket;
-	FILE *out;
+	FILE *out, *report;
 	bool each;
 	struct second second;
 	uint8_t *seen; /* a bit each */
@@ -114,7 +116,8 @@ static void take(struct receiver *r, const struct datagram *d, int64_t arrival)
 	if (ntohl(d->is.magic) != NUMBERED_MAGIC || n >= NUMBERS_MAX)
 		return;
 	if (r->seen[n / 8] & 1 << n % 8) {
-		r->twice++;
+		if (++r->twice <= FEW)
+			fprintf(r->report, "stream-twice number=%u last=%llu\n", n, (unsigned long long)r->highest);
 		return;
 	}
 	r->seen[n / 8] |= (uint8_t)(1 << n % 8);
@@ -178,11 +181,22 @@ static void *receive_all(void *arg)
 	return NULL;
 }
 
+static void put_missing(const struct receiver *r)
+{
+	unsigned told = 0;
+
+	for (uint64_t n = 0; r->received && n < r->highest && told < FEW; n++)
+		if (!(r->seen[n / 8] & 1 << n % 8)) {
+			printf("stream-missing number=%llu\n", (unsigned long long)n);
+			told++;
+		}
+}
+
 static int receive(int port, const char *file, bool each)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	struct timeval patience = {.tv_usec = 100000};
-	struct receiver r = {.out = fopen(file, "w"),
+	struct receiver r = {.out = fopen(file, "w"), .report = stdout,
 			     .each = each,
 			     .seen = calloc(NUMBERS_MAX / 8, 1),
 			     .socket = socket(AF_INET, SOCK_DGRAM, 0)};
@@ -209,6 +223,7 @@ static int receive(int port, const char *file, bool each)
 	       (unsigned long long)r.received,
 	       (unsigned long long)(r.received ? r.highest + 1 - r.received : 0),
 	       (unsigned long long)r.twice, (unsigned long long)r.disordered, r.drops);
+	put_missing(&r);
 	return 0;
 }
 

@@ -37,6 +37,7 @@ class Stream:
 
     def __init__(self, sent, received, lines):
         self.sent, self.received = fields(sent), fields(received)
+        self.missing = list(map(int, re.findall(r"missing number=(\d+)", received)))
         self.seconds = [tuple(map(int, line.split())) for line in lines.splitlines() if re.fullmatch(r"\d+( -?\d+){5}", line.strip())]
 
     def lost(self):
@@ -100,6 +101,12 @@ class Observed:
     # --- figures ---
     def retransmits(self):
         return sum(c["RetransSegs"] for c in self.counters)
+
+    def log(self, log):
+        """What a failure is explained by."""
+        log.write(f"\nof the guests {self.counters}\nof the wire {self.wire}\n")
+        for s in self.streams:
+            log.write(f"sent {s.sent}, received {s.received}, missing {s.missing}\n")
 
     def lost(self):
         return sum(s.lost() for s in self.streams)

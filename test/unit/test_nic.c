@@ -434,6 +434,67 @@ static void a_frame_at_the_switch(void)
 	in_order(d, 3);
 }
 
+/* And one between any two accesses of the freeze itself; the driver looks before anything is
+ * replayed. */
+static unsigned freeze_access, comes_at;
+static void come_at_the_freeze(void)
+{
+	if (comes_at && ++freeze_access == comes_at)
+		model_receive(0, 1, 300);
+}
+
+static uint32_t freeze_get(void *ctx, unsigned r)
+{
+	uint32_t v = model_get(ctx, r);
+
+	come_at_the_freeze();
+	return v;
+}
+
+static void freeze_put(void *ctx, unsigned r, uint32_t v)
+{
+	model_put(ctx, r, v);
+	come_at_the_freeze();
+}
+
+static void one_at_each_access(const struct shape *s)
+{
+	unsigned accesses = UINT32_MAX;
+
+	for (comes_at = 1; comes_at <= accesses; comes_at++) {
+		struct driver *d = begin(s);
+
+		nic.io.get = freeze_get;
+		nic.io.put = freeze_put;
+		freeze_access = 0;
+		freeze(V);
+		accesses = freeze_access;
+		nic.io.get = model_get;
+		nic.io.put = model_put;
+		if (accesses < comes_at)
+			model_receive(0, 1, 300);
+		settled();
+		nic_thaw(&nic, at(V + 50 * MS), at(V), at(V + 50 * MS));
+		driver_poll(d, true);
+		replay(d, V);
+		for (unsigned i = 2; i <= 2 * s->len; i++) {
+			model_receive(0, i, 300);
+			driver_poll(d, true);
+		}
+		if (!CHECK_EQ(d->frames, 2 * s->len))
+			printf("  %s, after access %u\n", s->name, comes_at);
+		in_order(d, 2 * s->len);
+	}
+	CHECK(comes_at > 10);
+	comes_at = 0;
+}
+
+static void a_frame_at_the_freeze(void)
+{
+	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+		one_at_each_access(&shapes[i]);
+}
+
 /* A card that takes frames though it has no descriptor, again and again between two accesses. */
 static unsigned slips, slip_every, slip_count;
 static void slip(unsigned r)
@@ -682,6 +743,7 @@ int main(void)
 	RUN(left_alone);
 	RUN(two_queues);
 	RUN(old_news);
+	RUN(a_frame_at_the_freeze);
 	RUN(a_frame_at_the_switch);
 	RUN(a_frame_slips_in);
 	RUN(transmission_stuck);
