@@ -68,7 +68,7 @@ static bool catch (struct nic *n, unsigned q, const uint8_t *desc,
 	memcpy(e->len, len, sizeof(len));
 	memcpy(e->desc, desc, f->bytes);
 	for (unsigned i = 0; i < f->buffers; at += len[i++])
-		if (len[i])
+		if (part[i])
 			memcpy(e->data + at, part[i], len[i]);
 	n->counts.caught += e->last;
 	return true;

@@ -117,7 +117,8 @@ static void take(struct receiver *r, const struct datagram *d, int64_t arrival)
 		return;
 	if (r->seen[n / 8] & 1 << n % 8) {
 		if (++r->twice <= FEW)
-			fprintf(r->report, "stream-twice number=%u last=%llu\n", n, (unsigned long long)r->highest);
+			fprintf(r->report, "stream-twice number=%u last=%llu\n", n,
+				(unsigned long long)r->highest);
 		return;
 	}
 	r->seen[n / 8] |= (uint8_t)(1 << n % 8);
@@ -196,7 +197,8 @@ static int receive(int port, const char *file, bool each)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	struct timeval patience = {.tv_usec = 100000};
-	struct receiver r = {.out = fopen(file, "w"), .report = stdout,
+	struct receiver r = {.out = fopen(file, "w"),
+			     .report = stdout,
 			     .each = each,
 			     .seen = calloc(NUMBERS_MAX / 8, 1),
 			     .socket = socket(AF_INET, SOCK_DGRAM, 0)};
