@@ -300,16 +300,18 @@ static bool look_at_ring(struct nic *n, unsigned q)
 {
 	struct nic_ring *r = &n->rx[q];
 	const unsigned b = block(n, q);
+	const void *descs;
 
 	if (!n->family->format(n, q, &r->format))
 		return false;
 	r->base = ((uint64_t)get(n, b + E1000_BAH) << 32 | get(n, b + E1000_BAL)) & ~15ull;
 	r->bytes = get(n, b + E1000_LEN);
 	r->tail = to_number(r, get(n, b + E1000_TAIL));
-	if (r->bytes > NIC_RING_MAX || r->bytes % RING_UNIT || !guest(n, r->base, r->bytes))
+	descs = guest(n, r->base, r->bytes);
+	if (r->bytes > NIC_RING_MAX || r->bytes % RING_UNIT || !descs)
 		return false;
 	/* before the head is read: what comes in between must not be in the copy as done */
-	memcpy(r->copy, guest(n, r->base, r->bytes), r->bytes);
+	memcpy(r->copy, descs, r->bytes);
 	r->head = card_head(n, q);
 	r->len = r->bytes / r->format.bytes;
 	r->buffers = buffers_for(r);

@@ -9,7 +9,8 @@
  * are, and gap is the largest pause between arrivals; with `each` a line for each datagram instead:
  * `number arrival-departure_ns`. At the end it prints
  * `stream received=N lost=N twice=N disordered=N drops=N` (drops: those of the socket's buffer),
- * and the first FEW that are missing before the last one as `stream-missing number=N`. The sender
+ * and the first FEW that are missing before the last one as `stream-missing number=N`; the first
+ * FEW that come twice as `stream-twice number=N last=N`, with the highest number so far. The sender
  * prints `stream sent=N failed=N late_max_ns=N`: how late it was woken at worst.
  */
 #define _GNU_SOURCE
@@ -87,7 +88,7 @@ struct second {
 
 struct receiver {
 	int socket;
-	FILE *out, *report;
+	FILE *out;
 	bool each;
 	struct second second;
 	uint8_t *seen; /* a bit each */
@@ -117,8 +118,8 @@ static void take(struct receiver *r, const struct datagram *d, int64_t arrival)
 		return;
 	if (r->seen[n / 8] & 1 << n % 8) {
 		if (++r->twice <= FEW)
-			fprintf(r->report, "stream-twice number=%u last=%llu\n", n,
-				(unsigned long long)r->highest);
+			printf("stream-twice number=%u last=%llu\n", n,
+			       (unsigned long long)r->highest);
 		return;
 	}
 	r->seen[n / 8] |= (uint8_t)(1 << n % 8);
@@ -198,7 +199,6 @@ static int receive(int port, const char *file, bool each)
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	struct timeval patience = {.tv_usec = 100000};
 	struct receiver r = {.out = fopen(file, "w"),
-			     .report = stdout,
 			     .each = each,
 			     .seen = calloc(NUMBERS_MAX / 8, 1),
 			     .socket = socket(AF_INET, SOCK_DGRAM, 0)};
