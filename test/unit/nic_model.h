@@ -37,7 +37,8 @@ static struct {
 	bool fresh[NIC_QUEUES];
 	unsigned rctl_writes, resets;
 	uint16_t phy[32];
-	void (*delayed)(void); /* called as time passes */
+	void (*delayed)(void);	       /* called as time passes */
+	void (*accessed)(unsigned at); /* called after each access of the interposer's */
 } card;
 static struct nic nic;
 /* Each with its own red zones. */
@@ -240,6 +241,22 @@ static void model_put(void *ctx, unsigned at, uint32_t v)
 	model_flush_fifo();
 }
 
+static uint32_t model_io_get(void *ctx, unsigned at)
+{
+	uint32_t v = model_get(ctx, at);
+
+	if (card.accessed)
+		card.accessed(at);
+	return v;
+}
+
+static void model_io_put(void *ctx, unsigned at, uint32_t v)
+{
+	model_put(ctx, at, v);
+	if (card.accessed)
+		card.accessed(at);
+}
+
 static void model_delay(void *ctx, unsigned us)
 {
 	(void)ctx;
@@ -263,7 +280,7 @@ static uint64_t model_bus_address(void *ctx, const void *own)
 }
 
 /* CTRL.RST: what waited is gone. */
-static void model_card_reset(void *ctx)
+static inline void model_card_reset(void *ctx)
 {
 	(void)ctx;
 	memset(card.regs, 0, sizeof(card.regs));
@@ -274,8 +291,8 @@ static void model_card_reset(void *ctx)
 
 static inline void model_reset(const struct nic_family *f)
 {
-	const struct nic_io io = {.get = model_get,
-				  .put = model_put,
+	const struct nic_io io = {.get = model_io_get,
+				  .put = model_io_put,
 				  .delay_us = model_delay,
 				  .guest = model_guest,
 				  .bus_address = model_bus_address};
@@ -300,7 +317,7 @@ static struct driver {
 } drivers[NIC_QUEUES];
 
 /* Through the shadow, where the page is trapped. */
-static uint32_t driver_get(unsigned at)
+static inline uint32_t driver_get(unsigned at)
 {
 	return nic.phase == NIC_REPLAYING && at / 4096 == nic.family->rx_page / 4096
 		       ? nic_shadow_read(&nic, at)
