@@ -3,7 +3,7 @@
 /* A card's frames around a freeze: none is lost, none is altered, their order and times are kept.
  */
 #include "test/unit/check.h"
-#include "test/unit/nic_freeze.h"
+#include "test/unit/nic_rig.h"
 
 static void come(uint32_t *n)
 {

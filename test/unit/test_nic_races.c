@@ -3,7 +3,7 @@
 /* A frame that comes between two accesses of the interposer to the card is not lost, not altered.
  */
 #include "test/unit/check.h"
-#include "test/unit/nic_freeze.h"
+#include "test/unit/nic_rig.h"
 
 static uint32_t come_next; /* the number of the next frame */
 static unsigned accesses;

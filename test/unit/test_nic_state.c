@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A card in a state image: saved, overwritten, loaded; and images that contradict themselves. */
 #include "test/unit/check.h"
-#include "test/unit/nic_freeze.h"
+#include "test/unit/nic_rig.h"
 #include "hv/state.h"
 
 static int save(uint8_t *buf, size_t size)
