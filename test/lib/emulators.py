@@ -40,6 +40,7 @@ class Machine:
 
     marks = {}
     child_stdin = subprocess.DEVNULL
+    child_fds = ()
 
     def __init__(self, options, run_dir):
         self.options = options
@@ -139,9 +140,10 @@ class Qemu(Machine):
             self.command += ["-netdev", ",".join(filter(None, (kind, f"id=nic{i}", rest)))]
             self.command += ["-device", f"{model},netdev=nic{i},mac={mac},romfile="]  # nothing boots from it
         self._drives()
-        self.tells_no_tpm = accel == "tcg" and no_tpm.possible(run_dir)
-        if self.tells_no_tpm:
-            self.command += no_tpm.arguments(run_dir)
+        self._no_tpm = no_tpm.NoTpm() if accel == "tcg" else None
+        if self._no_tpm:
+            self.command += self._no_tpm.arguments
+            self.child_fds = self._no_tpm.child_fds
         self.command += options.emu_arg
 
     def _drives(self):
@@ -173,8 +175,8 @@ class Qemu(Machine):
     def started(self, process):
         self.output_fd = process.stdout.fileno()
         self.input_fd = process.stdin.fileno()
-        if self.tells_no_tpm:
-            no_tpm.start(self.run_dir)
+        if self._no_tpm:
+            self._no_tpm.start()
 
     def powered_off(self, status):
         with open(self.log, "rb") as f:  # a signal is a proper end to QEMU

@@ -5,11 +5,9 @@ It asks by reading FED40000h (TIS_ACCESS): FFh means none. QEMU reads empty addr
 TPM that does not answer, and polls it for a second and a half in all; under -icount with its slow port reads that is
 a minute of the host. So QEMU starts stopped with a gdb stub, a watchpoint stops it at those reads, and they get FFh.
 """
-import os
 import socket
 import sys
 import threading
-import time
 
 TIS_ACCESS = 0xFED40000
 CHECKS = 2  # one for a TPM 1.2, one for a TPM 2.0
@@ -20,18 +18,9 @@ RAX, RIP, REGISTER = 0, 16, 16  # numbers in `g`, and its hexadecimal digits for
 class Gdb:
     """The remote protocol, as far as it is needed here (gdb's manual, appendix E)."""
 
-    def __init__(self, path):
+    def __init__(self, connected):
         self._received = b""
-        self._socket = socket.socket(socket.AF_UNIX)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self._socket.connect(path)
-                return
-            except (FileNotFoundError, ConnectionRefusedError):
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        self._socket = connected
 
     def ask(self, command):
         data = command.encode()
@@ -48,8 +37,7 @@ class Gdb:
             self._received += more
 
 
-def _answer_checks(path):
-    gdb = Gdb(path)
+def _answer_checks(gdb):
     gdb.ask("qSupported:xmlRegisters=i386")
     gdb.ask("qXfer:features:read:target.xml:0,ffb")  # QEMU writes registers only for one who has read it
     gdb.ask(f"Z3,{TIS_ACCESS:x},1")
@@ -65,27 +53,21 @@ def _answer_checks(path):
     gdb.ask("D")
 
 
-def _path(run_dir):
-    return os.path.join(run_dir, "gdb")
+class NoTpm:
+    """For one QEMU: its `arguments`, and the descriptors it inherits."""
 
+    def __init__(self):
+        self._socket, self._child = socket.socketpair()
+        self.child_fds = (self._child.fileno(),)
+        self.arguments = ["-S", "-chardev", f"socket,id=gdb,fd={self._child.fileno()}", "-gdb", "chardev:gdb"]
 
-def possible(run_dir):
-    """A socket's path is short (unix(7)); without this a boot only takes longer."""
-    return len(os.fsencode(_path(run_dir))) < 108
+    def start(self):
+        """QEMU runs. In a thread, for as long as the firmware may ask."""
+        self._child.close()
+        threading.Thread(target=self._answer, daemon=True).start()
 
-
-def arguments(run_dir):
-    """For QEMU."""
-    return ["-S", "-gdb", f"unix:{_path(run_dir)},server=on,wait=off"]
-
-
-def start(run_dir):
-    """In a thread, for as long as the firmware may ask."""
-
-    def answer():
+    def _answer(self):
         try:
-            _answer_checks(_path(run_dir))
+            _answer_checks(Gdb(self._socket))
         except (EOFError, OSError):
             pass  # QEMU has ended, and says why
-
-    threading.Thread(target=answer, daemon=True).start()

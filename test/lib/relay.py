@@ -100,6 +100,7 @@ def _start(machine):
         stdin=machine.child_stdin,
         stdout=machine.child_stdout,
         stderr=machine.child_stderr,
+        pass_fds=machine.child_fds,
         cwd=machine.run_dir,
         preexec_fn=die_with_parent,
         start_new_session=True,
