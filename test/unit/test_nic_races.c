@@ -34,8 +34,8 @@ static void a_frame_at_the_switch(void)
 	in_order(d, 3);
 }
 
-/* One between any two accesses of the freeze itself; the driver looks before anything is
- * replayed. */
+/* One between any two accesses from the freeze to the hand-over, and one with it, so that there is
+ * something to replay; the driver looks before anything is replayed. */
 static unsigned comes_after;
 static void come_once(unsigned r)
 {
@@ -44,7 +44,7 @@ static void come_once(unsigned r)
 		come();
 }
 
-static void after_an_access(const struct shape *s)
+static void after_an_access(const struct shape *s, bool caught)
 {
 	struct driver *d = begin(s);
 
@@ -52,13 +52,13 @@ static void after_an_access(const struct shape *s)
 	accesses = 0;
 	card.accessed = come_once;
 	freeze(V);
-	card.accessed = NULL;
-	if (accesses < comes_after)
-		come();
 	settled();
+	if (caught)
+		come();
 	nic_thaw(&nic, at(V + 50 * MS), at(V), at(V + 50 * MS));
 	driver_poll(d, true);
 	replay(d, V);
+	card.accessed = NULL;
 	while (come_next <= 2 * s->len) { /* two laps: a stale descriptor shows */
 		come();
 		driver_poll(d, true);
@@ -68,15 +68,15 @@ static void after_an_access(const struct shape *s)
 	in_order(d, 2 * s->len);
 }
 
-static void a_frame_at_the_freeze(void)
+static void a_frame_at_any_access(void)
 {
-	for (unsigned i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+	for (unsigned i = 0; i < 2 * sizeof(shapes) / sizeof(shapes[0]); i++) {
 		comes_after = 0;
 		do {
 			comes_after++;
-			after_an_access(&shapes[i]);
-		} while (comes_after <= accesses);
-		CHECK(comes_after > 10);
+			after_an_access(&shapes[i / 2], i & 1);
+		} while (comes_after < accesses);
+		CHECK(comes_after > 30);
 	}
 }
 
@@ -117,7 +117,7 @@ static void a_frame_slips_in(void)
 int main(void)
 {
 	RUN(a_frame_at_the_switch);
-	RUN(a_frame_at_the_freeze);
+	RUN(a_frame_at_any_access);
 	RUN(a_frame_slips_in);
 	return check_result();
 }
