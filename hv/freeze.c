@@ -17,8 +17,9 @@
 #include "timevirt/vclock.h"
 
 #define PARK_TIMEOUT_SECONDS 5	 /* an exit is bounded; this long means a broken CPU */
-#define THAW_MARGIN_US	     500 /* for all CPUs to wake up and get ready before T' */
-#define START_MARGIN_US	     10	 /* from "all are ready" to the start that they are told */
+#define THAW_MARGIN_US	     500 /* for all CPUs to wake up and get ready before T'; at least */
+#define THAW_MARGIN_MAX_US   5000
+#define START_MARGIN_US	     10 /* from "all are ready" to the start that they are told */
 #define PER_SECOND_US	     1000000
 
 /* Timers come late, each kind of machine's by its own amount; who wakes up early waits for T. */
@@ -36,6 +37,9 @@ static uint64_t start;	   /* host tick at which the clock goes on; 0: not yet de
 static uint64_t last_left; /* latest at which one left it for the freeze that is due, atomic */
 static uint64_t last_seen; /* latest host tick at which any CPU had left the guest, atomic */
 static uint64_t wake;	   /* T' + d */
+static uint64_t margin;	   /* ticks before `wake` at which the way up begins */
+static bool foreseen;	   /* `wake` was known before that */
+static struct lead way_up; /* how long that takes, from when it should have begun */
 static struct freeze_plan plan = {.at = HOST_NEVER, .exit_slot = NO_EXIT_SLOT};
 static struct freeze_record records[FREEZE_RECORDS];
 static uint64_t total;
@@ -54,6 +58,11 @@ static uint64_t later(uint64_t t, uint64_t by)
 enum freeze_state freeze_state(void)
 {
 	return (enum freeze_state)__atomic_load_n(&state, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t nearest(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 static void set_state(enum freeze_state s)
@@ -308,7 +317,23 @@ static int stop_node(struct vcpu *v)
 
 /* --- the way up --- */
 
-/* Boot CPU, at T' + d - THAW_MARGIN_US or later. */
+static uint64_t wake_up_at(void)
+{
+	return wake == HOST_NEVER ? wake : wake > margin ? wake - margin : 0;
+}
+
+/* A start that comes late parts this node's clock from others': half as much again as was needed of
+ * late. The guest stands, so that it costs nothing. */
+static uint64_t learnt_margin(void)
+{
+	uint64_t most = us_to_ticks(THAW_MARGIN_MAX_US), least = us_to_ticks(THAW_MARGIN_US);
+	uint64_t needed = lead_ticks(&way_up, most);
+
+	needed = nearest(needed + needed / 2, most);
+	return needed > least ? needed : least;
+}
+
+/* Boot CPU, at wake_up_at() or later. */
 static void start_node(struct vcpu *v)
 {
 	struct freeze_record *r = current();
@@ -327,6 +352,8 @@ static void start_node(struct vcpu *v)
 	store_due(plan.at);
 	set_state(NODE_RUNNING);
 	at = later(node_host_ticks(), us_to_ticks(START_MARGIN_US));
+	if (foreseen)
+		lead_learn(&way_up, at - wake_up_at());
 	if (at < wake)
 		at = wake;
 	r->thaw_late = at - wake;
@@ -338,18 +365,6 @@ static void start_node(struct vcpu *v)
 	pass_start();
 	if (console_waiting()) /* what was typed for the guest meanwhile */
 		vcpu_request(v, VCPU_REQ_CONSOLE);
-}
-
-static uint64_t wake_up_at(void)
-{
-	uint64_t margin = us_to_ticks(THAW_MARGIN_US);
-
-	return wake == HOST_NEVER ? wake : wake > margin ? wake - margin : 0;
-}
-
-static uint64_t nearest(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 static void work_for_disk(void)
@@ -473,6 +488,8 @@ int thaw_at(uint64_t at)
 	if (freeze_state() != NODE_FROZEN)
 		return -EALREADY;
 	wake = later(at, current()->late);
+	margin = learnt_margin();
+	foreseen = node_host_ticks() < wake_up_at();
 	return 0;
 }
 
