@@ -20,6 +20,7 @@
 #define THAW_MARGIN_US	     500 /* for all CPUs to wake up and get ready before T'; at least */
 #define THAW_MARGIN_MAX_US   5000
 #define START_MARGIN_US	     10 /* from "all are ready" to the start that they are told */
+#define LOSS_MAX_US	     5000
 #define PER_SECOND_US	     1000000
 
 /* Timers come late, each kind of machine's by its own amount; who wakes up early waits for T. */
@@ -322,8 +323,7 @@ static uint64_t wake_up_at(void)
 	return wake == HOST_NEVER ? wake : wake > margin ? wake - margin : 0;
 }
 
-/* A start that comes late parts this node's clock from others': half as much again as was needed of
- * late. The guest stands, so that it costs nothing. */
+/* Half as much again as was needed of late: the guest stands, so that it costs nothing. */
 static uint64_t learnt_margin(void)
 {
 	uint64_t most = us_to_ticks(THAW_MARGIN_MAX_US), least = us_to_ticks(THAW_MARGIN_US);
@@ -331,6 +331,14 @@ static uint64_t learnt_margin(void)
 
 	needed = nearest(needed + needed / 2, most);
 	return needed > least ? needed : least;
+}
+
+/* The host tick at which the clock goes on, if the CPUs do at `at`: a start that comes late by no
+ * more than a busy CPU may be costs the guest this time, and the node stands for exactly T' - T all
+ * the same. Else, and where nobody foresaw the start, it stands for longer. */
+static uint64_t clock_start(uint64_t at)
+{
+	return foreseen && at - wake <= us_to_ticks(LOSS_MAX_US) ? wake : at;
 }
 
 /* Boot CPU, at wake_up_at() or later. */
@@ -357,9 +365,9 @@ static void start_node(struct vcpu *v)
 	if (at < wake)
 		at = wake;
 	r->thaw_late = at - wake;
-	r->frozen = at - (r->at + r->late);
+	r->frozen = clock_start(at) - (r->at + r->late);
 	experiment_thawed(r->frozen, r->thaw_late);
-	vclock_start(&node_clock, at);
+	vclock_start(&node_clock, clock_start(at));
 	__atomic_store_n(&start, at, __ATOMIC_RELEASE);
 	wait_for_start(v);
 	pass_start();

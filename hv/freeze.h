@@ -37,8 +37,9 @@ struct freeze_record {
 	uint64_t latency;    /* from T until all were parked and the state was captured */
 	uint64_t virtual_ns; /* where the clock stood */
 	uint64_t virtual_ticks;
-	uint64_t frozen;       /* ticks from S to the clock's start; HOST_NEVER: still frozen */
-	uint64_t thaw_late;    /* of the start, after T' + d */
+	/* ticks from S to where the clock goes on; HOST_NEVER: still frozen */
+	uint64_t frozen;
+	uint64_t thaw_late;    /* of the start, after T' + d; `frozen` has it, or the guest */
 	uint64_t thaw_latency; /* from the start until the last vCPU was let go */
 };
 #define FREEZE_RECORDS 256

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bare import complaints
 from cases import case
 from evalloops import guest_file
+from frozen import lasted
 from node import Node, check
 from paths import QEMU_MENDED
 from watch import LOAD_LINE, Watch, parse
@@ -161,8 +162,7 @@ def frozen_and_not(n, log, machine, programs, sets):
     records = freezes(n)
     check(records["total"] - before == len(lengths), f"{records['total'] - before} freezes, not {len(lengths)}")
     for record, length in zip(reversed(records["freezes"]), reversed(lengths)):
-        more = record["frozen_ns"] - length - record["thaw_late_ns"]  # rounded up to a tick of 20 ns at most
-        check(0 <= more <= 40, f"a freeze for {length} ns: {record}")
+        check(lasted(record, length), f"a freeze for {length} ns: {record}")
     near = Near([r["virtual_ticks"] for r in records["freezes"]], hz)
     report(log, frozen.figures, unfrozen.figures)
     problems = compare(machine, frozen.figures, unfrozen.figures, near)

@@ -14,6 +14,12 @@ THAW = "thaw --in 9ms\r" + ESCAPE
 PATIENCE_NS = 30_000_000_000
 
 
+def lasted(record, ns, rounding=40):
+    """Was it frozen for as long as was asked? A start that came late is the guest's loss, or makes it longer."""
+    more = record["frozen_ns"] - ns
+    return any(0 <= more - late <= rounding for late in (0, record["thaw_late_ns"]))
+
+
 class States(Node):
     """run(): a scenario as it is; frozen(): with a look at the node while it stands still."""
 
