@@ -19,8 +19,8 @@
 #define PARK_TIMEOUT_SECONDS 5	 /* an exit is bounded; this long means a broken CPU */
 #define THAW_MARGIN_US	     500 /* for all CPUs to wake up and get ready before T'; at least */
 #define THAW_MARGIN_MAX_US   5000
-#define START_MARGIN_US	     10 /* from "all are ready" to the start that they are told */
-#define LOSS_MAX_US	     5000
+#define START_MARGIN_US	     10	  /* from "all are ready" to the start that they are told */
+#define LOSS_MAX_US	     5000 /* of the guest's time, where the start is late */
 #define PER_SECOND_US	     1000000
 
 /* Timers come late, each kind of machine's by its own amount; who wakes up early waits for T. */
@@ -345,7 +345,7 @@ static uint64_t clock_start(uint64_t at)
 static void start_node(struct vcpu *v)
 {
 	struct freeze_record *r = current();
-	uint64_t at;
+	uint64_t at, from;
 
 	leave_out_missed();
 	units_thaw();
@@ -365,9 +365,10 @@ static void start_node(struct vcpu *v)
 	if (at < wake)
 		at = wake;
 	r->thaw_late = at - wake;
-	r->frozen = clock_start(at) - (r->at + r->late);
+	from = clock_start(at);
+	r->frozen = from - (r->at + r->late);
 	experiment_thawed(r->frozen, r->thaw_late);
-	vclock_start(&node_clock, clock_start(at));
+	vclock_start(&node_clock, from);
 	__atomic_store_n(&start, at, __ATOMIC_RELEASE);
 	wait_for_start(v);
 	pass_start();

@@ -347,32 +347,6 @@ static void repeated(void)
 	CHECK_EQ(backwards, 0);
 }
 
-/* The store's work goes on while frozen, and keeps neither the console nor the thaw from theirs. A
- * busy host may give this CPU no time at all while it is frozen: it is frozen again then. */
-static void beside_disk_work(void)
-{
-	unsigned before = served;
-
-	disk_busy = true;
-	for (unsigned tries = 0; tries < 100 && !disk_worked; tries++) {
-		struct freeze_plan p = {.at = node_host_ticks() + 500 * US,
-					.for_ticks = 10000 * US,
-					.left = 1,
-					.exit_slot = NO_EXIT_SLOT};
-
-		CHECK_EQ(freeze_arm(&p), 0);
-		run_until_frozen(freeze_total() + 1);
-		check_record(&p);
-	}
-	CHECK(disk_worked > 0);
-	CHECK(served - before >= disk_worked);
-	disk_busy = false;
-}
-
-/* --- with one CPU, which need not wait for threads --- */
-
-#define TRIES 200 /* a busy host takes the CPU away at any moment */
-
 static const struct freeze_record *freeze_for(uint64_t for_ticks)
 {
 	struct freeze_plan p = {.at = node_host_ticks() + 500 * US,
@@ -385,6 +359,24 @@ static const struct freeze_record *freeze_for(uint64_t for_ticks)
 	check_record(&p);
 	return freeze_record(freeze_total());
 }
+
+/* The store's work goes on while frozen, and keeps neither the console nor the thaw from theirs. A
+ * busy host may give this CPU no time at all while it is frozen: it is frozen again then. */
+static void beside_disk_work(void)
+{
+	unsigned before = served;
+
+	disk_busy = true;
+	for (unsigned tries = 0; tries < 100 && !disk_worked; tries++)
+		freeze_for(10000 * US);
+	CHECK(disk_worked > 0);
+	CHECK(served - before >= disk_worked);
+	disk_busy = false;
+}
+
+/* --- with one CPU, which need not wait for threads --- */
+
+#define TRIES 200 /* a busy host takes the CPU away at any moment */
 
 /* Where the units take long, the way up begins earlier, so that the clock goes on in time. */
 static void a_slow_thaw_begins_earlier(void)
