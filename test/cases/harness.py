@@ -27,6 +27,7 @@ class Machine:
     child_stdin = child_stdout = subprocess.PIPE
     child_stderr = None
     run_dir = "/"
+    child_fds = ()
     def started(self, process):
         self.output_fd, self.input_fd = process.stdout.fileno(), process.stdin.fileno()
     def powered_off(self, status):

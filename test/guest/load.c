@@ -108,7 +108,7 @@ static void *talk(void *arg)
 	if (fd < 0)
 		fail("the file can't be opened");
 	for (int i = 1; !watch_over; i++) {
-		int n = snprintf(line, sizeof(line), "load line %d\n", i);
+		int n = snprintf(line, sizeof(line), "load line %d.\n", i);
 
 		if (write(fd, line, (size_t)n) != n)
 			fail("the file can't be written");

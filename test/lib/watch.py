@@ -4,7 +4,7 @@ import re
 
 from node import check
 
-LOAD_LINE = re.compile(r"load line (\d+)")
+LOAD_LINE = re.compile(r"load line (\d+)\.")
 
 
 class Watch:
