@@ -61,8 +61,22 @@ def at_a_time(log):
         (a,) = n.json("freeze", "--at", str(at), status=FAILED)
         check("is past" in a["error"], str(a))
         (a,) = n.json("freeze", "--in", "1ms", status=FAILED)
-        check("too near" in a["error"], str(a))
+        check("too near: --in 600.400 ms or more" in a["error"], str(a))
         check(n.frozen() == 0 and n.freezes(0) == (0, 2), "it froze all the same")
+
+
+@case()
+def a_thaw_that_is_planned(log):
+    """thaw while a freeze --for lasts: another time is refused, else it is awaited, and said."""
+    with Nodes(2, log) as n:
+        first = n.start("freeze", "--for", "8s")
+        n.wait("all stand", lambda: n.frozen() == 2)
+        for words in (["--in", "1s"], ["--force"]):
+            (a,) = n.json("thaw", *words, status=FAILED)
+            check("go on by themselves, in" in a["error"] and n.frozen() == 2, str(a))
+        out, err = n.run("thaw")
+        check(re.search(r"go on by themselves, in [\d.]+ m?s: that is awaited", err) and "frozen for 8 s" in out and n.frozen() == 0, out + err)
+        n.finish(first, FAILED, "the freeze --for that others took over")
 
 
 @case()

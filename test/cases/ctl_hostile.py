@@ -33,6 +33,10 @@ def unreachable(log):
         check("1 of 3 nodes can't be reached" in err and "n2: nothing listens" in err and n.freezes(0) == (0, 0), err)
         (a,) = n.json("freeze", status=FAILED)
         check([x["node"] for x in a["unreachable"]] == ["n2"] and "nothing was begun" in a["error"], str(a))
+        (a,) = n.json("time", "n2", status=FAILED)
+        check(a["command"] == "time" and a["shared_ns"] is None and a["error_ns"] is None and not a["agreed"] and "nothing listens" in a["nodes"][0]["error"], str(a))
+        out, _ = n.run("time", "n2", status=FAILED)
+        check("n2 " in out and "nothing listens" in out and "no node tells its time" in out, out)
         n.configure(lines=["node far 198.51.100.1:9"])  # TEST-NET-2: nobody
         (a,) = n.json("status", "far,n0", status=FAILED)
         check([bool(x["error"]) for x in a["nodes"]] == [False, True], str(a))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mistakes of the operator: command line, experiment file, key; and the shell that helps."""
+import json
 import os
 import subprocess
 
@@ -69,7 +70,7 @@ def keys_are_secret(log):
         check("key: a key is 64 hex digits" in err, err)
         os.remove(os.path.join(n.dir, "key"))
         _, err = n.run("status", status=USAGE)
-        check("key: No such file" in err, err)
+        check("experiment.conf:2: key: " in err and "key: No such file" in err, err)
         n.configure(key=KEY)
         _, err = n.run("status", status=USAGE)
         check("chmod 600" in err, err)
@@ -86,10 +87,15 @@ def usage(log):
                             (["freeze", "--every", "1s", "--for", "2s"], "shorter"), (["freeze", "--count", "2"], "--every"),
                             (["freeze", "--force"], "does not take that option"), (["thaw", "--for", "1s"], "does not take that option"),
                             (["status", "-f"], "does not take that option"), (["status", "a", "b"], "no more than 1"),
-                            (["console"], "one node"), (["console", "n0", "--json"], "no --json"), (["status", "--bogus"], "--help"),
+                            (["console"], "one node"), (["console", "n0", "--json"], "no --json"), (["status", "--bogus"], "no option --bogus"), (["-x", "status"], "no option -x"), (["status", "--json=1"], "no option --json=1"),
+                            (["freeze", "--for"], "--for takes an argument"), (["status", "-e"], "-e takes an argument"),
+                            (["freeze", "--at", "2027-02-31 10:00"], "--at takes"), (["freeze", "--at", "5000000000000000000"], "--at takes"),
                             (["run", "n0", "x" * 1025], "at most 1024"), (["freeze", "--every", "0s", "--for", "0s"], "shorter")):
             _, err = n.run(*words, status=USAGE)
             check(said in err, f"{words}: {err}")
+        for words in (["status", "--bogus", "--json"], ["dance", "--json"], ["--json", "freeze", "--in", "5"]):
+            (a,) = (json.loads(line) for line in n.run(*words, status=USAGE)[0].splitlines())
+            check(a["version"] == 1 and a["error"], f"{words}: {a}")
         out, _ = n.run("--help")
         check(out.startswith("usage: stasisctl"), out)
         _, err = n.run(status=USAGE)
@@ -110,5 +116,9 @@ def completion(log):
         check(complete("fr") == {"freeze"}, "no freeze")
         check(complete("console", "") == {"n0", "n1"}, "no nodes")
         check("all" in complete("run", "") and "n1" in complete("run", "n"), "no nodes for run")
+        os.rename(os.path.join(n.dir, "experiment.conf"), os.path.join(n.dir, "other"))
+        for e in (["-e", "other"], ["-eother"], ["--experiment", "other"], ["--experiment", "=", "other"]):
+            check(complete(*e, "console", "") == {"n0", "n1"} and complete(*e, "fr") == {"freeze"}, f"{e}: no nodes, or no command")
+        check("other" in complete("--experiment", "=") and "other" in complete("--experiment", "=", "ot"), "no file behind =")
         check({"--for", "--every"} <= complete("freeze", "--"), "no options")
         check(complete("thaw", "--f") == {"--force"}, "no --force")

@@ -288,6 +288,9 @@ static void times_are_read(void)
 	CHECK_EQ(w.ns, 1699999980000000000ull);
 	CHECK_EQ(when_parse("2023-11-14T22:13:20.000000001Z", now, &w), 0);
 	CHECK_EQ(w.ns, 1700000000000000001ull);
+	CHECK_EQ(when_parse("2024-02-29 00:00", now, &w), 0);
+	CHECK_EQ(w.ns, 1709164800000000000ull);
+	CHECK_EQ(when_parse("4500000000000000000", now, &w), 0);
 	(void)setenv("TZ", "EST5", 1);
 	CHECK_EQ(when_parse("17:13:21", now, &w), 0);
 	CHECK_EQ(w.ns, 1700000001000000000ull);
@@ -314,6 +317,12 @@ static void other_texts_are_not(void)
 		"12:00:00.1ZZ",
 		"2023-00-01 12:00",
 		"99999999999999999999999999",
+		"4611686018427387904", /* 2^62 */
+		"2023-02-29 12:00",
+		"2023-02-31 12:00Z",
+		"2023-11-31T12:00",
+		"2117-01-01 12:00",
+		"9999-12-31 23:59",
 	};
 	struct when w;
 

@@ -109,8 +109,8 @@ static void too_near(uint64_t at)
 		give_up("that time is past, by %s of shared time: --in %s or more is right",
 			duration_text(d, now - at), duration_text(m, lead()));
 	else
-		give_up("%s is too near, the margin alone is %s: --in 1s or more is right",
-			duration_text(d, at - now), duration_text(m, w.s.e.margin));
+		give_up("%s is too near: --in %s or more is right", duration_text(d, at - now),
+			duration_text(m, lead()));
 }
 
 /* --- freeze --- */
@@ -242,6 +242,23 @@ static void thaw_failed(void)
 	text_free(&names);
 }
 
+/* A thaw that an earlier stasisctl has planned: it is too late to ask for another one. */
+static void await_planned_thaw(void)
+{
+	uint64_t now = session_now(&w.s).shared;
+	char d[DURATION_TEXT];
+
+	if (w.e.c.until <= now)
+		return;
+	(void)duration_text(d, w.e.c.until - now);
+	if (options.has_at || options.has_in || options.force)
+		give_up("the nodes go on by themselves, in %s: --at, --in and --force can't change "
+			"that",
+			d);
+	else
+		warn("the nodes go on by themselves, in %s: that is awaited", d);
+}
+
 /* --- events --- */
 
 static void attached(void)
@@ -257,6 +274,8 @@ static void attached(void)
 	} else if (phase == PHASE_ABORTING || (!w.thaw && w.e.c.until != WIRE_NEVER)) {
 		warn("an earlier stasisctl has left epoch %" PRIu64 ": it is %s first", w.e.c.epoch,
 		     phase == PHASE_ABORTING ? "called off" : "brought to its end");
+	} else if (w.thaw && w.e.c.until != WIRE_NEVER) {
+		await_planned_thaw();
 	}
 }
 

@@ -74,6 +74,16 @@ static char *beside(const char *file, const char *path)
 	return t.s;
 }
 
+/* In front of what is wrong. */
+static void name_line(char why[WHY_BYTES], const char *file, unsigned line)
+{
+	struct text t = {0};
+
+	text_add(&t, "%s:%u: key: %s", file, line, why);
+	(void)snprintf(why, WHY_BYTES, "%s", t.s);
+	text_free(&t);
+}
+
 static int load_key(struct experiment *e, const char *file, char why[WHY_BYTES])
 {
 	char *path = beside(file, e->key_file);
@@ -94,6 +104,8 @@ static int load_key(struct experiment *e, const char *file, char why[WHY_BYTES])
 		explicit_bzero(t.s, t.len);
 	text_free(&t);
 	free(path);
+	if (err)
+		name_line(why, file, e->key_line);
 	return err;
 }
 

@@ -136,7 +136,8 @@ static void take_time_option(int option)
 	}
 }
 
-static void take_option(int option)
+/* word: as it was typed. */
+static void take_option(int option, const char *word)
 {
 	if (option >= AT && option <= KEEP_GOING)
 		given |= BIT(option);
@@ -166,8 +167,10 @@ static void take_option(int option)
 	case VERSION:
 		(void)printf("stasisctl, JSON version %d\n", CTL_JSON_VERSION);
 		exit(EXIT_CLEAN);
+	case ':':
+		die_usage("%s takes an argument: see 'stasisctl --help'", word);
 	case '?':
-		die_usage("'stasisctl --help' lists the options");
+		die_usage("there is no option %s: 'stasisctl --help' lists them", word);
 	default:
 		take_time_option(option);
 	}
@@ -178,8 +181,22 @@ static void take_options(int argc, char **argv, const char *letters)
 {
 	int option;
 
-	while ((option = getopt_long(argc, argv, letters, long_options, NULL)) != -1)
-		take_option(option);
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
+		const char letter[] = {'-', (char)optopt, 0};
+		bool is_letter = optopt > 0 && optopt < AT;
+
+		take_option(option, is_letter ? letter : argv[optind - 1]);
+	}
+}
+
+/* A mistake in front of it is told as JSON, too. */
+static bool wants_json(char **argv)
+{
+	for (; *argv && strcmp(*argv, "run") != 0 && strcmp(*argv, "--") != 0; argv++)
+		if (strcmp(*argv, "--json") == 0)
+			return true;
+	return false;
 }
 
 static const struct command *find_command(const char *name)
@@ -194,8 +211,9 @@ static const struct command *parse(int argc, char **argv)
 {
 	const struct command *c;
 
+	options.json = wants_json(argv);
 	options.file = getenv(FILE_VARIABLE);
-	take_options(argc, argv, "+e:f");
+	take_options(argc, argv, "+:e:f");
 	if (optind == argc) {
 		(void)fputs(usage, stderr);
 		exit(EXIT_USAGE);
@@ -204,7 +222,7 @@ static const struct command *parse(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	optind = 0; /* glibc: begin anew */
-	take_options(argc, argv, c->arguments < 0 ? "+e:f" : "e:f");
+	take_options(argc, argv, c->arguments < 0 ? "+:e:f" : ":e:f");
 	options.argc = argc - optind;
 	options.argv = argv + optind;
 	if (given & ~c->allowed)

@@ -7,7 +7,13 @@ _stasisctl_file()
 	local i
 	for ((i = 1; i + 1 < ${#COMP_WORDS[@]}; i++)); do
 		case ${COMP_WORDS[i]} in
-		-e | --experiment) echo "${COMP_WORDS[i + 1]}"; return ;;
+		-e | --experiment)
+			# bash makes words of --experiment=FILE: the second one is =
+			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+			echo "${COMP_WORDS[i + 1]}"
+			return
+			;;
+		-e?*) echo "${COMP_WORDS[i]#-e}"; return ;;
 		esac
 	done
 	echo "${STASIS_EXPERIMENT:-experiment.conf}"
@@ -25,7 +31,8 @@ _stasisctl()
 
 	COMPREPLY=()
 	case $before in
-	-e | --experiment)
+	-e | --experiment | =)
+		word=${word#=}
 		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
@@ -33,7 +40,7 @@ _stasisctl()
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-e | --experiment) ((i++)) ;;
+		-e | --experiment) [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++)); ((i++)) ;;
 		-*) ;;
 		*) command=${COMP_WORDS[i]}; break ;;
 		esac

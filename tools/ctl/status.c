@@ -245,12 +245,13 @@ static void node_time_text(struct text *t, const struct node *n)
 			 duration_text(bound, n->report.report.bound));
 }
 
+/* now: WIRE_NEVER if no node tells it. */
 static void time_json(bool agreed, uint64_t now)
 {
 	json_t *o = json_begin("time");
 
 	json_add(o, "shared_ns", json_ns(now));
-	json_add(o, "error_ns", json_ns(s.clock.error));
+	json_add(o, "error_ns", json_ns(now == WIRE_NEVER ? WIRE_NEVER : s.clock.error));
 	json_add(o, "votes", json_integer(s.clock.votes));
 	json_add(o, "agreed", json_boolean(agreed));
 	json_add(o, "locked", json_boolean(!s.clock_bad));
@@ -264,11 +265,14 @@ static void time_text(uint64_t now)
 	char d[DURATION_TEXT];
 
 	list_text(&t, node_time_text);
-	text_add(&t,
-		 "shared time %" PRIu64 " ns, known within %s; %" PRIu32 " of %" PRIu32
-		 " nodes agree%s",
-		 now, duration_text(d, s.clock.error), s.clock.votes, s.chosen,
-		 s.clock_bad ? "; none is locked: is PTP running?" : "");
+	if (now == WIRE_NEVER)
+		text_add(&t, "no node tells its time");
+	else
+		text_add(&t,
+			 "shared time %" PRIu64 " ns, known within %s; %" PRIu32 " of %" PRIu32
+			 " nodes agree%s",
+			 now, duration_text(d, s.clock.error), s.clock.votes, s.chosen,
+			 s.clock_bad ? "; none is locked: is PTP running?" : "");
 	put_line(&t);
 	text_free(&t);
 }
@@ -277,10 +281,8 @@ static void put_time(struct session *x)
 {
 	uint32_t timed = session_count_timed(x);
 	bool agreed = x->clock.votes * 2 > timed;
-	uint64_t now = session_now(x).shared;
+	uint64_t now = timed ? session_now(x).shared : WIRE_NEVER;
 
-	if (timed == 0)
-		die("no node tells its time");
 	if (options.json)
 		time_json(agreed, now);
 	else

@@ -18,7 +18,7 @@ static int shared(const char *text, struct when *w)
 		if (__builtin_mul_overflow(w->ns, (uint64_t)10, &w->ns) ||
 		    __builtin_add_overflow(w->ns, (uint64_t)(*text - '0'), &w->ns))
 			return -EINVAL;
-	return 0;
+	return w->ns < WHEN_END ? 0 : -EINVAL;
 }
 
 /* Exactly `n` digits, up to `max`. */
@@ -79,6 +79,14 @@ static time_t seconds(const struct tm *tm, bool utc)
 	return utc ? timegm(&copy) : mktime(&copy);
 }
 
+/* mktime makes the 3rd of March of a 31st of February. */
+static bool exists(const struct tm *tm)
+{
+	struct tm copy = *tm;
+
+	return timegm(&copy) != -1 && copy.tm_mday == tm->tm_mday;
+}
+
 int when_parse(const char *text, time_t now, struct when *w)
 {
 	struct tm tm = {0}, today;
@@ -89,7 +97,7 @@ int when_parse(const char *text, time_t now, struct when *w)
 
 	if (strlen(text) >= SHARED_DIGITS && all_digits(text))
 		return shared(text, w);
-	if ((dated && !date(&p, &tm)) || !time_of_day(&p, &tm, &ns))
+	if ((dated && (!date(&p, &tm) || !exists(&tm))) || !time_of_day(&p, &tm, &ns))
 		return -EINVAL;
 	utc = *p == 'Z';
 	if (p[utc] != 0)
@@ -106,7 +114,7 @@ int when_parse(const char *text, time_t now, struct when *w)
 		tm.tm_mday++;
 		at = seconds(&tm, utc);
 	}
-	if (at < 0)
+	if (at < 0 || (uint64_t)at >= WHEN_END / NSEC_PER_SEC)
 		return -EINVAL;
 	*w = (struct when){.wall = true, .ns = (uint64_t)at * NSEC_PER_SEC + ns};
 	return 0;
