@@ -189,7 +189,7 @@ def a_foreign_disk(log):
     """A disk, and a partition, that hold something else are refused by `disk format`, too, and are left alone."""
     with scene() as (image, store):
         with open(store, "wb") as f:
-            f.write(b"\\0" * 4096 + b"somebody's data")
+            f.write(b"\0" * 4096 + b"somebody's data")
             f.truncate(64 << 20)
         before = head_of(store)
         with refused(log, image, store, "nvme0 has no GPT") as n:

@@ -63,7 +63,7 @@ def statuses(log):
     for what, program, status in (
         ("power-off", "print('bye')", 0),
         ("panic", "import sys; print('stasis: PANIC: x')" + wait, 1),
-        ("panic in two pieces", "import sys, os; os.write(1, b'stasis: PA'); os.write(1, b'NIC: x')" + wait, 1),
+        ("panic in two pieces", "import sys, os, time; os.write(1, b'stasis: PA'); time.sleep(0.5); os.write(1, b'NIC: x')" + wait, 1),
         ("firmware", "import sys; print('node: the firmware goes on')" + wait, 3),
         ("failure", "import sys; sys.exit(5)", 3),
     ):

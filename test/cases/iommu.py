@@ -2,10 +2,12 @@
 """DMA remapping: what QEMU's VT-d and AMD-Vi keep cards from, and what they let them do."""
 import os
 import re
+import tempfile
 
 import far
 from cases import case
 from disk import write
+from experiment import Qmp
 from images import golden
 from nic import COUNT, caught
 from node import Node, check
@@ -56,6 +58,35 @@ def read_by_card(n, address):
     return bytes.fromhex(found[1])
 
 
+def bytes_at(monitor, address):
+    """What lies in the machine's memory, as QEMU says it."""
+    said = monitor.give("human-monitor-command", **{"command-line": f"xp /64xb {address:#x}"})
+    check(len(re.findall(r"0x[0-9a-f]{2}\b", said)) == 64, f"xp answers {said!r}")
+    return said
+
+
+def aimed_at_the_hypervisor(node, path, kind, leaked):
+    """`path`: of QEMU's monitor."""
+    with node as n:
+        n.boot()
+        monitor = Qmp(path)
+        base = taken(n)
+        check(read_by_card(n, base) != leaked, "the card has read the hypervisor's memory")
+        before = bytes_at(monitor, base)
+        n.run(f"/tests/dmaprobe write {CARD} {base:#x}")
+        check(bytes_at(monitor, base) == before, "the card has written to the hypervisor's memory")
+        n.run("sleep 2")  # the log has one line a second about them
+        if kind != "amdvi":  # QEMU's logs no event where a page table ends in nothing
+            check(state(n)["faults"] == 2, f"the IOMMU: {state(n)}")
+            lines = n.stasis("log")
+            for what in ("reading", "writing"):
+                check(f"iommu: 00:02.0 was kept from {what} {base:#x}, the hypervisor's memory" in lines, f"the log does not say that it kept the card from {what}: {lines[-2000:]}")
+        n.run(f"echo {CARD} >{DRIVER}/bind")
+        n.run("ip link set eth0 up 2>/dev/null || ifconfig eth0 up")
+        n.wait_for_link()
+        n.power_off()
+
+
 @case(kind=["vtd-48", "amdvi"], long=["amdvi"])
 def the_hypervisor_is_out_of_reach(log, kind):
     """A card that the guest aims at the hypervisor's memory reads and writes nothing there, the log says so, and the card does its work afterwards."""
@@ -67,18 +98,7 @@ def the_hypervisor_is_out_of_reach(log, kind):
         leaked = read_by_card(n, taken(n))
         check(any(leaked) and leaked in image, f"without the IOMMU the card reads {leaked.hex()}: not the hypervisor's first bytes")
         n.power_off()
-    with Node(**options) as n:
-        n.boot()
-        base = taken(n)
-        check(read_by_card(n, base) != leaked, "the card has read the hypervisor's memory")
-        n.run(f"/tests/dmaprobe write {CARD} {base:#x}")
-        n.run("sleep 2")  # the log has one line a second about them
-        if kind != "amdvi":  # QEMU's logs no event where a page table ends in nothing
-            check(state(n)["faults"] == 2, f"the IOMMU: {state(n)}")
-            lines = n.stasis("log")
-            for what in ("reading", "writing"):
-                check(f"iommu: 00:02.0 was kept from {what} {base:#x}, the hypervisor's memory" in lines, f"the log does not say that it kept the card from {what}: {lines[-2000:]}")
-        n.run(f"echo {CARD} >{DRIVER}/bind")
-        n.run("ip link set eth0 up 2>/dev/null || ifconfig eth0 up")
-        n.wait_for_link()
-        n.power_off()
+    with tempfile.TemporaryDirectory(prefix="iommu-") as directory:
+        path = os.path.join(directory, "qmp")
+        options["extra"] += ["--emu-arg=-qmp", f"--emu-arg=unix:{path},server=on,wait=off"]
+        aimed_at_the_hypervisor(Node(**options), path, kind, leaked)

@@ -87,6 +87,8 @@ def frozen_under_vtx(log):
                 reference.log(log)
                 check(reference.gaps() == 0, f"{reference.gaps()} datagrams are missing without any freeze: the emulators lose them")
                 o = Observed(nodes, wire, 3 * BOCHS_FREEZES * RUNS_S, lambda _: at_both_prompts(nodes, log), **PACE)
+                for n, to in zip(nodes, reversed(ADDRESS)):
+                    n.run(f"ping -c 3 -i 0.2 -W 5 {to}", timeout=300)
                 check(FROZEN_S > 10 * max(o.result), f"the freezes were {o.result} s apart, too far for {FROZEN_S} s")
                 answers = [n.ask("nic status") for n in nodes]
                 records = [n.ask("freezes") for n in nodes]

@@ -103,7 +103,7 @@ def link_down(log):
     """Nothing passes while it is down; what was under way arrives."""
     with Ends("--delay", "100") as e:
         e.a.send(frame(0))
-        while e.tell("stats")["ends"][0]["in_flight"] == 0:
+        while e.tell("stats")["ends"][0]["received"] == 0:
             pass
         check(not e.tell("down")["up"], "it is not down")
         e.a.send(frame(1))

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 
-from node import Node
+from node import Node, usual_kernel
 from paths import BUILD
 
 _lock = threading.Lock()
@@ -32,8 +32,9 @@ def complaints(raw_dmesg, jitter=False):
 
 def baseline(**machine):
     """The complaints of a bare run on such a machine (Node's keywords)."""
-    key = repr(sorted((k, v) for k, v in machine.items()))
-    path = os.path.join(BUILD, "bare", hashlib.sha1(key.encode()).hexdigest()[:16])
+    key = repr(sorted((k, v) for k, v in machine.items())).encode()
+    with open(machine.get("kernel") or usual_kernel(machine.get("emu")), "rb") as f:
+        path = os.path.join(BUILD, "bare", hashlib.sha1(key + f.read()).hexdigest()[:16])
     with _lock:
         if not os.path.exists(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -40,13 +40,17 @@ def boot_medium(icount):
     return "esp" if icount else None
 
 
+def usual_kernel(emu):
+    return KERNEL_CLOUD if emu == "bochs" else KERNEL
+
+
 class Node:
     """One run of test/node. Use as a context manager: leaving it ends the emulator."""
 
     def __init__(self, emu="qemu", kernel=None, initrd=INITRD, append="", quick=True, config=(), timeout=None, extra=(), log=None, **options):
         self.emu = emu
         self.patience = timeout or BOOT_TIMEOUT[emu]
-        kernel = kernel or (KERNEL_CLOUD if emu == "bochs" else KERNEL)
+        kernel = kernel or usual_kernel(emu)
         words = (APPEND, QUICK, append) if quick else (APPEND, append)
         args = ["--emu", emu, "--kernel", kernel, "--initrd", initrd, "--append", " ".join(filter(None, words))]
         for c in config:

@@ -44,8 +44,8 @@ class Stream:
         return self.sent["sent"] - self.received["received"]
 
     def gaps(self):
-        """Of those that left, how many did not come before the last one that did."""
-        return max(0, self.received["lost"] - self.sent["failed"])
+        """How many did not come before the last one that did. (What is refused at the end, since the other has ended its receiver, is behind it.)"""
+        return self.received["lost"]
 
     def quickest(self):
         """By second."""

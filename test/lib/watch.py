@@ -4,7 +4,7 @@ import re
 
 from node import check
 
-LOAD_LINE = re.compile(r"load line (\d+)\.")
+LOAD_LINE = r"load line (\d+)\."
 
 
 class Watch:
@@ -33,11 +33,11 @@ class Watch:
 
 
 def parse(output):
-    """The lines of numbers; those of what the machine does not have are left out."""
+    """The lines of numbers, of which a gauge may have several; those of what the machine does not have are left out."""
     gauges = {}
     for line in output.splitlines():
         words = line.split()
         fields = dict(re.findall(r"(\w+)=(-?[\d.]+)", line))
         if len(words) > 2 and fields:
-            gauges[words[0], words[1]] = {k: float(v) for k, v in fields.items()}
+            gauges.setdefault((words[0], words[1]), {}).update((k, float(v)) for k, v in fields.items())
     return gauges

@@ -143,14 +143,16 @@ void beats_add(struct beats *b, uint64_t count, int64_t now)
 		b->least = off;
 	if (off > b->most)
 		b->most = off;
-	if (b->most - b->least > b->late)
+	if (b->most - b->least > b->late) {
 		b->late = b->most - b->least;
+		b->late_tsc = tsc_now();
+	}
 }
 
 void beats_print(const char *name, const struct beats *b)
 {
-	printf("%s %s n=%lu missed=%lu late_ns=%ld\n", watch_program, name, b->n, b->missed,
-	       b->late);
+	printf("%s %s n=%lu missed=%lu late_ns=%ld late_tsc=%lu\n", watch_program, name, b->n,
+	       b->missed, b->late, b->late_tsc);
 }
 
 void drift_add(struct drift *d, int64_t raw, int64_t clock)

@@ -54,6 +54,7 @@ void timeouts_print(const char *name, const struct timeouts *t);
 struct beats {
 	uint64_t n, missed; /* missed: the kernel reported more than one at once */
 	int64_t late;	    /* largest lateness, against the most punctual one of its session */
+	uint64_t late_tsc;  /* when that was noticed */
 	int64_t period, origin, least, most;
 	uint64_t seen; /* in this session */
 };
