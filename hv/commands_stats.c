@@ -137,7 +137,7 @@ static void dump(unsigned entries, bool json)
 
 int cmd_trace(int argc, char **argv, bool json)
 {
-	unsigned entries = TRACE_DUMP_DEFAULT;
+	unsigned long entries = TRACE_DUMP_DEFAULT;
 	char *end;
 
 	if (argc == 1 && (strcmp(argv[0], "on") == 0 || strcmp(argv[0], "off") == 0)) {
@@ -149,13 +149,13 @@ int cmd_trace(int argc, char **argv, bool json)
 	if (argc < 1 || argc > 2 || strcmp(argv[0], "dump") != 0)
 		return -EINVAL;
 	if (argc == 2) {
-		entries = (unsigned)strtoul(argv[1], &end, 10);
+		entries = strtoul(argv[1], &end, 10);
 		if (*end || !entries || entries > TRACE_ENTRIES)
 			return -EINVAL;
 	}
 	if (json)
 		out(HEAD "\"trace\":[");
-	dump(entries, json);
+	dump((unsigned)entries, json);
 	if (json)
 		out("]}\n");
 	return 0;

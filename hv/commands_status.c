@@ -121,8 +121,12 @@ static void iommu_json(void)
 {
 	struct iommu_status s = iommu_status();
 
-	out(",\"iommu\":{\"on\":%s,\"units\":%u,\"faults\":%llu}", s.on ? "true" : "false", s.units,
-	    (ull)s.faults);
+	out(",\"iommu\":{\"on\":%s,\"kind\":", s.on ? "true" : "false");
+	if (s.on)
+		out("\"%s\"", s.kind);
+	else
+		out("null");
+	out(",\"units\":%u,\"faults\":%llu}", s.units, (ull)s.faults);
 }
 
 static void iommu_text(void)
@@ -130,7 +134,7 @@ static void iommu_text(void)
 	struct iommu_status s = iommu_status();
 
 	if (s.on)
-		out("iommu       VT-d, %u unit%s, %llu accesses stopped\n", s.units,
+		out("iommu       %s, %u unit%s, %llu accesses stopped\n", s.kind, s.units,
 		    s.units == 1 ? "" : "s", (ull)s.faults);
 	else
 		out("iommu       none: the DMA of cards is not checked\n");

@@ -371,5 +371,5 @@ void iommu_start(const struct guest_map *m)
 
 struct iommu_status iommu_status(void)
 {
-	return (struct iommu_status){on, on ? machine.units : 0, faults};
+	return (struct iommu_status){on, on ? ops->name : NULL, on ? machine.units : 0, faults};
 }

@@ -27,6 +27,7 @@ void iommu_start(const struct guest_map *m);
 
 struct iommu_status {
 	bool on;
+	const char *kind; /* "VT-d", "AMD-Vi"; NULL while off */
 	unsigned units;
 	uint64_t faults; /* accesses that were stopped, as far as the hardware has told */
 };

@@ -296,7 +296,7 @@ void participant_thawed(struct participant *p, uint64_t frozen, uint64_t thaw_la
 		participant_busy(p, false, now);
 		return;
 	}
-	r->frozen = frozen < WIRE_DURATION_END ? frozen : WIRE_DURATION_END - 1;
+	r->frozen = frozen < WIRE_TIME_END ? frozen : WIRE_TIME_END - 1;
 	r->thaw_late = thaw_late < WIRE_DURATION_END ? thaw_late : WIRE_DURATION_END - 1;
 	r->thaw_bound = now->bound;
 	if (r->thaw != THAW_COMMITTED) /* by hand */

@@ -57,7 +57,7 @@ static const struct field report[] = {
 	FIELD(report.bound, 112, DURATION_OR_NEVER),
 	FIELD(report.margin, 120, DURATION),
 	FIELD(report.late, 128, DURATION),
-	FIELD(report.frozen, 136, DURATION),
+	FIELD(report.frozen, 136, TIME), /* an open freeze may last for long */
 	FIELD(report.thaw_late, 144, DURATION),
 	FIELD(report.freeze_bound, 152, DURATION_OR_NEVER),
 	FIELD(report.thaw_bound, 160, DURATION_OR_NEVER),

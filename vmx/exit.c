@@ -294,6 +294,8 @@ static void dispatch(struct vcpu *v, uint32_t reason, uint64_t q)
 	case REASON_MONITOR:
 	case REASON_UMWAIT:
 	case REASON_TPAUSE:
+	case REASON_SEAMCALL: /* no control switches these two off */
+	case REASON_TDCALL:
 		exit_invalid_op(v);
 		return;
 	case REASON_CONTROL_REGISTER:
@@ -322,9 +324,6 @@ static void dispatch(struct vcpu *v, uint32_t reason, uint64_t q)
 		return;
 	case REASON_VIRTUALIZED_EOI:
 		vmx_apicv_eoi(v, (uint8_t)q);
-		return;
-	case REASON_MACHINE_CHECK_AT_ENTRY:
-		exit_machine_check(v);
 		return;
 	default:
 		exit_unknown(v, reason, q, vmread(GUEST_PHYSICAL_ADDRESS));
@@ -395,6 +394,10 @@ static void write_back(const struct vcpu *v, struct vmx_vcpu *x)
 static __attribute__((noinline, cold)) void entry_failed(struct vcpu *v, uint32_t reason,
 							 uint64_t q)
 {
+	if ((reason & 0xffff) == REASON_MACHINE_CHECK_AT_ENTRY) {
+		exit_machine_check(v);
+		return;
+	}
 	log_error("cpu%u: VM entry failed: %s, qualification %llu", v->index,
 		  vmx_exit_name(reason & 0xffff), (unsigned long long)q);
 	exit_unknown(v, reason & 0xffff, q, 0);

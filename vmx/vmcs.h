@@ -263,12 +263,14 @@ enum vmcs_field {
 	X(63, XSAVES)                     \
 	X(64, XRSTORS)                    \
 	X(67, UMWAIT)                     \
-	X(68, TPAUSE)
+	X(68, TPAUSE)                     \
+	X(76, SEAMCALL)                   \
+	X(77, TDCALL)
 
 enum vmx_exit_reason {
 #define X(number, name) REASON_##name = (number),
 	VMX_EXIT_REASONS(X)
 #undef X
 };
-#define VMX_REASON_COUNT  69u
+#define VMX_REASON_COUNT  78u
 #define VMX_ENTRY_FAILURE (1u << 31)

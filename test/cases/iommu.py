@@ -40,7 +40,7 @@ def each_to_its_own(log, kind):
             check("error: net" not in text and n.ask("net status")["ip"], "the control network is not up")
             write(n, "one")
             caught(log, n, peer, "e1000e", COUNT)
-            check(state(n) == {"on": True, "units": 1, "faults": 0}, f"the IOMMU: {state(n)}")
+            check(state(n) == {"on": True, "kind": NAMES[kind], "units": 1, "faults": 0}, f"the IOMMU: {state(n)}")
             n.power_off()
 
 

@@ -115,6 +115,19 @@ static void test_open_freeze(void)
 	      last.thaw_late == 3);
 }
 
+static void test_frozen_for_weeks(void)
+{
+	const uint64_t weeks = 30ull * 86400 * 1000 * MS;
+
+	start();
+	command(WIRE_ARM, 1, WIRE_NEVER);
+	command(WIRE_COMMIT, 1, WIRE_NEVER);
+	frozen(0);
+	participant_thawed(&p, weeks, 0, &now);
+	settle();
+	CHECK_EQ(last.frozen, weeks);
+}
+
 static void test_freeze_with_end(void)
 {
 	start();
@@ -327,6 +340,7 @@ static void test_left_out(void)
 int main(void)
 {
 	RUN(test_open_freeze);
+	RUN(test_frozen_for_weeks);
 	RUN(test_freeze_with_end);
 	RUN(test_repetition_changes_nothing);
 	RUN(test_late_commit);

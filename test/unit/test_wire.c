@@ -99,6 +99,8 @@ static void test_refused(void)
 	CHECK_EQ(changed(&frozen, 76, 2), -EBADMSG);
 	CHECK_EQ(changed(&frozen, 79, 1), -EBADMSG);
 	CHECK_EQ(changed(&frozen, 135, 1), -EBADMSG); /* d too large */
+	CHECK_EQ(changed(&frozen, 142, 0xff), 0);     /* frozen for two years and a half */
+	CHECK_EQ(changed(&frozen, 143, 0x40), -EBADMSG);
 }
 
 static void test_texts(void)
