@@ -53,30 +53,36 @@ static bool is_blank(const void *p, size_t n)
 	return !c[0] && memcmp(c, c + 1, n - 1) == 0;
 }
 
-/* The one that counts, in `best`; false: none. */
-static bool check_superblocks(struct check *c, struct superblock *best)
+/* The one that counts; false: none. */
+static bool find_superblock(const struct session *x, struct superblock *best)
 {
+	struct superblock b;
 	bool some = false;
 
+	for (unsigned i = 0; i < SUPER_COPIES; i++) {
+		if (dev_read(x->dev, SUPER_SECTOR(i), &b, sizeof(b)) || !super_valid(&b))
+			continue;
+		if (!some || b.generation > best->generation)
+			*best = b;
+		some = true;
+	}
+	return some;
+}
+
+static void check_superblocks(struct check *c)
+{
 	for (unsigned i = 0; i < SUPER_COPIES; i++) {
 		struct superblock b;
 		int err = dev_read(c->x->dev, SUPER_SECTOR(i), &b, sizeof(b));
 
-		if (err) {
+		if (err)
 			damage(c, "superblock %u can't be read: %s", i, strerror(-err));
-		} else if (super_valid(&b)) {
-			if (!some || b.generation > best->generation)
-				*best = b;
-			some = true;
-		} else if (!is_blank(&b, sizeof(b))) { /* blank: formatted, and not opened since */
+		else if (!super_valid(&b) && !is_blank(&b, sizeof(b)))
+			/* blank: formatted, and not opened since */
 			damage(c, "superblock %u is %s", i,
 			       b.magic == SUPER_MAGIC ? "damaged: its checksum is wrong"
 						      : "overwritten: no superblock is there");
-		}
 	}
-	if (!some)
-		damage(c, "there is no superblock: this is no store, or not where it begins");
-	return some;
 }
 
 /* --- the manifest's pages, before anybody relies on them --- */
@@ -447,20 +453,38 @@ static void check_opened(struct check *c)
 	free(c->bad);
 }
 
+/* What can't be opened can't be verified any further, nor exported. */
+static int unopened(struct check *c, const char *why)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text), "%s: %s", c->x->o->store, why);
+	warn("%s: %s", c->x->o->store, why);
+	if (c->x->o->json)
+		print_json(json_pack("{s:o, s:o}", "error", json_text(text), "damage", c->found));
+	return EXIT_TROUBLE;
+}
+
 int command_check(struct session *x)
 {
 	struct superblock super = {0};
 	struct check c = {.x = x, .super = &super, .found = json_array()};
+	/* else there is nothing that could be damaged, and session_open says why */
+	bool whole = find_superblock(x, &super) && super.version == STORE_VERSION &&
+		     super.sectors <= x->dev->sectors;
 	int err;
 
-	if (check_superblocks(&c, &super)) {
+	if (whole) {
+		check_superblocks(&c);
 		check_manifest(&c);
-		err = session_open(x);
-		if (!err)
-			check_opened(&c);
-		else if (err != -EUCLEAN || !c.damages)
-			damage(&c, "%s", x->why);
 	}
+	err = session_open(x);
+	if (err)
+		return unopened(&c, whole && err == -EUCLEAN
+					    ? "what leads to the data is damaged: nothing can be "
+					      "exported; restore the store from a copy"
+					    : x->why);
+	check_opened(&c);
 	report(&c);
 	return c.damages ? EXIT_DIFFERS : EXIT_OK;
 }

@@ -266,6 +266,8 @@ int command_export(struct session *x)
 	refuse_existing(x->o, x->o->file);
 	if (strcmp(format, "raw") != 0 && strcmp(format, "qcow2") != 0)
 		die("a branch is exported as qcow2 or raw, not as %s", format);
+	if (x->o->chain && strcmp(format, "qcow2") != 0)
+		die("a chain is one of qcow2 files: leave out --chain, or --format %s", format);
 	if (strcmp(format, "raw") == 0)
 		export_raw(x, p.id, x->o->file);
 	else if (x->o->chain)

@@ -112,6 +112,37 @@ static uint64_t size_of(const struct file_dev *f, const struct stat *st)
 	return bytes;
 }
 
+static void refuse_non_disk(const struct file_dev *f, uint64_t bytes)
+{
+	static const struct {
+		const char *name, *magic;
+	} formats[] = {{"qcow2", "QFI\xfb"}, {"vmdk", "KDMV"}, {"vhdx", "vhdxfile"}};
+	char begin[8];
+
+	if (!bytes || bytes % SECTOR_SIZE)
+		die("%s: %llu bytes are no disk: use a raw image of 512-byte sectors ('qemu-img "
+		    "convert -O raw' makes one)",
+		    f->path, (unsigned long long)bytes);
+	if (pread(f->fd, begin, sizeof(begin), 0) != sizeof(begin))
+		die("%s can't be read: %s", f->path, strerror(errno));
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (memcmp(begin, formats[i].magic, strlen(formats[i].magic)) == 0)
+			die("%s is a %s file, and as such no disk: use a raw image ('qemu-img "
+			    "convert -O raw' makes one)",
+			    f->path, formats[i].name);
+}
+
+static void refuse_place(const struct file_dev *f, uint64_t bytes, uint64_t length)
+{
+	if (!bytes)
+		die("%s is empty: give it the size that the store is to have (truncate -s)",
+		    f->path);
+	if (f->offset >= bytes || length > bytes - f->offset)
+		die("%s has %llu bytes: offset %llu and length %llu lead beyond its end", f->path,
+		    (unsigned long long)bytes, (unsigned long long)f->offset,
+		    (unsigned long long)length);
+}
+
 void file_open(struct file_dev *f, const char *path, enum file_use use, uint64_t offset,
 	       uint64_t length)
 {
@@ -138,11 +169,10 @@ void file_open(struct file_dev *f, const char *path, enum file_use use, uint64_t
 		die("%s: %s", path, strerror(errno));
 	lock_file(f, use);
 	bytes = size_of(f, &st);
-	if (offset % SECTOR_SIZE || offset >= bytes || length > bytes - offset)
-		die("%s has %llu bytes: offset %llu and length %llu don't fit, or are no multiples "
-		    "of 512",
-		    path, (unsigned long long)bytes, (unsigned long long)offset,
-		    (unsigned long long)length);
+	if (use == FILE_IMAGE)
+		refuse_non_disk(f, bytes);
+	else
+		refuse_place(f, bytes, length);
 	f->dev.sectors = (length ? length : bytes - offset) / SECTOR_SIZE;
 }
 

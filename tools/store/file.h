@@ -18,12 +18,12 @@ struct file_dev {
 };
 
 enum file_use {
-	FILE_IMAGE, /* read; others may read as well */
+	FILE_IMAGE, /* a raw image, all of it; read, and others may read as well */
 	FILE_LOOK,  /* a store to be looked at: nobody may be writing it */
 	FILE_CHANGE /* a store to be changed: nobody else may have it open */
 };
 
-/* `offset`: bytes; `length` bytes, 0: to the end. */
+/* `offset`: bytes; `length` bytes, 0: to the end. Whole sectors both. */
 void file_open(struct file_dev *f, const char *path, enum file_use use, uint64_t offset,
 	       uint64_t length);
 void file_close(struct file_dev *f);

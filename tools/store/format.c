@@ -20,7 +20,7 @@ int command_format(struct session *x)
 		    "first "
 		    "(wipefs, dd)",
 		    x->o->store);
-	if (err == -EINVAL)
+	if (err == -EINVAL || err == -ERANGE)
 		die("%s is too small for a store: 24 MiB and 8 KiB are the least", x->o->store);
 	if (err)
 		die("%s can't be formatted: %s", x->o->store, strerror(-err));

@@ -39,15 +39,17 @@ int command_hash(struct session *x)
 {
 	static const uint8_t none[SHA256_DIGEST_SIZE];
 	uint8_t digest[SHA256_DIGEST_SIZE], *kept = x->store->super.golden_sha256;
+	bool known = memcmp(kept, none, sizeof(none)) != 0;
 	char hex[2 * SHA256_DIGEST_SIZE + 1];
 	const char *verdict = "matches";
 	int status = EXIT_OK;
 
 	hash_golden(x, digest);
 	if (x->o->update) {
-		memcpy(kept, digest, sizeof(digest)); /* written when the store is closed */
+		memcpy(kept, digest, sizeof(digest));
+		session_close(x); /* writes it */
 		verdict = "kept";
-	} else if (memcmp(kept, none, sizeof(none)) == 0) {
+	} else if (!known) {
 		verdict = "unknown";
 	} else if (memcmp(kept, digest, sizeof(digest)) != 0) {
 		verdict = "differs";
@@ -62,7 +64,7 @@ int command_hash(struct session *x)
 	if (status)
 		warn("%s is not what it was when its hash was kept: bring the original back",
 		     x->o->golden);
-	else if (!x->o->update && memcmp(kept, none, sizeof(none)) == 0)
+	else if (!x->o->update && !known)
 		warn("the store keeps no hash yet: --update keeps this one");
 	return status;
 }

@@ -27,6 +27,8 @@ static void leave_open_delta(struct session *x)
 	const struct options *o = x->o;
 	int err;
 
+	if (o->keep && o->drop)
+		die("--keep and --drop: one of them");
 	if (!o->keep && !o->drop && !open_is_empty(x))
 		die("the open delta holds something: --keep NAME seals it, --drop throws it away");
 	if (o->keep && open_is_empty(x))

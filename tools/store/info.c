@@ -19,7 +19,7 @@ static void info_json(struct session *x, const char *uuid, const struct store_st
 	uint64_t device = b->sectors * SECTOR_SIZE, golden = b->golden_sectors * SECTOR_SIZE;
 
 	print_json(
-		json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+		json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "format",
 			  (json_int_t)b->version, "uuid", uuid, "device_bytes", (json_int_t)device,
 			  "segment_bytes", (json_int_t)b->segment_sectors * SECTOR_SIZE, "segments",
 			  (json_int_t)b->segments, "golden_bytes", (json_int_t)golden, "generation",
@@ -63,9 +63,10 @@ static void tree_json(const struct store_point *p, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		(void)json_array_append_new(
-			list, json_pack("{s:I, s:I, s:s, s:I, s:b}", "id", (json_int_t)p[i].id,
-					"parent", (json_int_t)p[i].parent, "name", p[i].name,
-					"bytes", (json_int_t)p[i].bytes, "open", p[i].open));
+			list,
+			json_pack("{s:I, s:I, s:s?, s:I, s:b}", "id", (json_int_t)p[i].id, "parent",
+				  (json_int_t)p[i].parent, "name", p[i].open ? NULL : p[i].name,
+				  "bytes", (json_int_t)p[i].bytes, "open", p[i].open));
 	print_json(json_pack("{s:o}", "points", list));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* stasis-store: the branching store, from the operator's side. docs/stasis-store.1 is its manual.
  */
+#include <ctype.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,67 +16,56 @@ static const char usage[] =
 	"\n"
 	"  info STORE                  what it is, and its space\n"
 	"  tree STORE                  sealed points, and the open delta\n"
-	"  check STORE                 verify everything; exit status 1: damaged\n"
+	"  check STORE                 verify everything\n"
 	"  compact STORE               reclaim hidden data, give free space back\n"
 	"  export STORE FILE           a branch as an image file (needs --golden)\n"
 	"  import STORE FILE           an image file as a new point (needs --golden, --point)\n"
 	"  seal STORE NAME             the open delta becomes a point\n"
-	"  rollback STORE NAME         the open delta is dropped; a new one on that point\n"
+	"  rollback STORE NAME         drop the open delta, or --keep it; a new one on that point\n"
 	"  merge STORE NAME            the point becomes part of its only child\n"
 	"  free STORE                  drop what the guest's ext4 says is free (needs --golden)\n"
 	"  hash STORE                  SHA-256 of the golden image, against the one kept (needs "
 	"--golden)\n"
 	"  format STORE                a new, empty store (needs --golden)\n"
 	"\n"
-	"STORE is a file or block device, or FILE:OFFSET in bytes (K, M, G: units of 1024).\n"
+	"STORE is a file or block device, or FILE:OFFSET in bytes (K, M, G, T: units of 1024).\n"
 	"\n"
-	"  --golden FILE     the golden image (raw)\n"
+	"  --golden FILE     the golden image (raw); where it is not needed, it is compared\n"
 	"  --point NAME      export: this sealed point, not the open delta; import: the new one's "
 	"name\n"
 	"  --format FORMAT   export: qcow2 (default) or raw; import: the file's format, if not to "
 	"be found out\n"
 	"  --chain           export: a qcow2 for each delta, not one for all\n"
 	"  --onto NAME       import: as a branch of this point; default: of the golden image\n"
-	"  --keep NAME       import: seal what the open delta holds under this name\n"
+	"  --keep NAME       import, rollback: seal what the open delta holds under this name\n"
 	"  --drop            import: what the open delta holds is not needed\n"
-	"  --partition N     free: the file system is in this partition of the disk\n"
+	"  --partition N     free: the file system is in this partition of the guest's disk\n"
 	"  --update          hash: keep the hash in the store\n"
 	"  --offset BYTES, --length BYTES    where in the file the store is, if not in the only\n"
 	"                                    GPT partition of a store's type, or all of it\n"
 	"  --force           export: replace the file; format: replace a store\n"
 	"  --json            info, tree, check, hash: for programs\n"
-	"  --progress        a progress bar even if stderr is no terminal\n"
-	"  --help, --version\n";
+	"  --progress        check, export, import, free, hash: a bar even if stderr is no "
+	"terminal\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit status: 0 done, 1 something is damaged or another image, 2 it could not be done.\n";
 
-struct command {
-	const char *name;
-	int (*run)(struct session *x);
-	const char *argument; /* behind STORE; NULL: none */
-	bool change;	      /* else the store is only looked at */
-	bool golden;	      /* is needed */
-	bool opens;	      /* the command opens the store itself */
-};
-
-static const struct command commands[] = {
-	{"info", command_info, NULL, false, false, false},
-	{"tree", command_tree, NULL, false, false, false},
-	{"check", command_check, NULL, false, false, true},
-	{"compact", command_compact, NULL, true, false, false},
-	{"export", command_export, "a file", false, true, false},
-	{"import", command_import, "a file", true, true, false},
-	{"seal", command_seal, "a name", true, false, false},
-	{"rollback", command_rollback, "a name", true, false, false},
-	{"merge", command_merge, "a name", true, false, false},
-	{"free", command_free, NULL, true, true, false},
-	{"hash", command_hash, NULL, false, true, false},
-	{"format", command_format, NULL, true, true, true},
-};
+static bool json_errors; /* --json: what goes wrong is said on stdout, too */
 
 __attribute__((format(printf, 1, 0))) static void say(const char *f, va_list ap)
 {
 	(void)fputs("stasis-store: ", stderr);
 	(void)vfprintf(stderr, f, ap);
 	(void)fputc('\n', stderr);
+}
+
+static void say_json(const char *f, va_list ap)
+{
+	char what[1024];
+
+	(void)vsnprintf(what, sizeof(what), f, ap);
+	print_json(json_pack("{s:o}", "error", json_text(what)));
 }
 
 void die(const char *f, ...)
@@ -85,6 +75,11 @@ void die(const char *f, ...)
 	va_start(ap, f);
 	say(f, ap);
 	va_end(ap);
+	if (json_errors) {
+		va_start(ap, f);
+		say_json(f, ap);
+		va_end(ap);
+	}
 	exit(EXIT_TROUBLE);
 }
 
@@ -106,7 +101,7 @@ void *allocate(size_t bytes)
 	return p;
 }
 
-/* --- options --- */
+/* --- numbers --- */
 
 static uint64_t number(const char *text)
 {
@@ -126,23 +121,35 @@ static uint64_t number(const char *text)
 		n <<= shift;
 		end++;
 	}
-	if (errno || end == text || *end || text[0] == '-')
+	if (errno || *end || !isdigit((unsigned char)*text))
 		die("'%s' is no number of bytes (such as 1048576 or 1M)", text);
 	return n;
 }
 
-/* Where the store is: FILE, FILE:OFFSET, or what --offset says. */
-static void locate(struct options *o, char *store)
+static uint64_t whole_sectors(const char *what, const char *text)
 {
-	char *colon = strrchr(store, ':');
+	uint64_t n = number(text);
 
-	if (colon && access(store, F_OK) != 0) {
-		*colon = 0;
-		o->offset = number(colon + 1);
-		o->placed = true;
-	}
-	o->store = store;
+	if (n % SECTOR_SIZE)
+		die("the %s %s is no multiple of 512: a store lies in whole sectors", what, text);
+	return n;
 }
+
+static unsigned partition_number(const char *text)
+{
+	char *end;
+	unsigned long long n;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || *end || !isdigit((unsigned char)*text) || n == 0 || n > UINT32_MAX)
+		die("'%s' is no partition's number: they count from 1; without --partition the "
+		    "whole disk is taken",
+		    text);
+	return (unsigned)n;
+}
+
+/* --- options --- */
 
 enum {
 	GOLDEN,
@@ -160,7 +167,8 @@ enum {
 	JSON,
 	PROGRESS,
 	HELP,
-	VERSION
+	VERSION,
+	OPTIONS
 };
 
 static const struct option long_options[] = {
@@ -183,63 +191,36 @@ static const struct option long_options[] = {
 	{0},
 };
 
-static void take_option(struct options *o, int option)
-{
-	switch (option) {
-	case GOLDEN:
-		o->golden = optarg;
-		break;
-	case POINT:
-		o->point = optarg;
-		break;
-	case FORMAT:
-		o->format = optarg;
-		break;
-	case CHAIN:
-		o->chain = true;
-		break;
-	case ONTO:
-		o->base = optarg;
-		break;
-	case KEEP:
-		o->keep = optarg;
-		break;
-	case DROP:
-		o->drop = true;
-		break;
-	case PARTITION:
-		o->partition = (unsigned)number(optarg);
-		break;
-	case UPDATE:
-		o->update = true;
-		break;
-	case OFFSET:
-		o->offset = number(optarg);
-		o->placed = true;
-		break;
-	case LENGTH:
-		o->length = number(optarg);
-		o->placed = true;
-		break;
-	case FORCE:
-		o->force = true;
-		break;
-	case JSON:
-		o->json = true;
-		break;
-	case PROGRESS:
-		o->progress = true;
-		break;
-	case HELP:
-		(void)fputs(usage, stdout);
-		exit(EXIT_OK);
-	case VERSION:
-		printf("stasis-store, store format version %d\n", STORE_VERSION);
-		exit(EXIT_OK);
-	default:
-		die("'stasis-store --help' lists the options");
-	}
-}
+#define BIT(option) (1u << (option))
+#define EVERYWHERE  (BIT(GOLDEN) | BIT(OFFSET) | BIT(LENGTH))
+
+struct command {
+	const char *name;
+	int (*run)(struct session *x);
+	const char *argument; /* behind STORE; NULL: none */
+	unsigned allowed;     /* options, besides those that all take */
+	bool change;	      /* else the store is only looked at */
+	bool golden;	      /* is needed */
+	bool opens;	      /* the command opens the store itself */
+};
+
+static const struct command commands[] = {
+	{"info", command_info, NULL, BIT(JSON), false, false, false},
+	{"tree", command_tree, NULL, BIT(JSON), false, false, false},
+	{"check", command_check, NULL, BIT(JSON) | BIT(PROGRESS), false, false, true},
+	{"compact", command_compact, NULL, 0, true, false, false},
+	{"export", command_export, "a file",
+	 BIT(POINT) | BIT(FORMAT) | BIT(CHAIN) | BIT(FORCE) | BIT(PROGRESS), false, true, false},
+	{"import", command_import, "a file",
+	 BIT(POINT) | BIT(FORMAT) | BIT(ONTO) | BIT(KEEP) | BIT(DROP) | BIT(PROGRESS), true, true,
+	 false},
+	{"seal", command_seal, "a name", 0, true, false, false},
+	{"rollback", command_rollback, "a name", BIT(KEEP), true, false, false},
+	{"merge", command_merge, "a name", 0, true, false, false},
+	{"free", command_free, NULL, BIT(PARTITION) | BIT(PROGRESS), true, true, false},
+	{"hash", command_hash, NULL, BIT(UPDATE) | BIT(JSON) | BIT(PROGRESS), false, true, false},
+	{"format", command_format, NULL, BIT(FORCE), true, true, true},
+};
 
 static const struct command *find_command(const char *name)
 {
@@ -249,24 +230,101 @@ static const struct command *find_command(const char *name)
 	die("there is no command '%s': 'stasis-store --help' lists them", name);
 }
 
+struct given {
+	unsigned options;
+	const char *value[OPTIONS];
+};
+
+/* All are looked at before anything is said: --json may be the last. */
+static void take_options(struct given *g, int argc, char **argv)
+{
+	int option;
+	bool wrong = false;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option == '?') {
+			wrong = true;
+			continue;
+		}
+		g->options |= BIT(option);
+		g->value[option] = optarg;
+	}
+	json_errors = g->options & BIT(JSON);
+	if (g->options & BIT(HELP)) {
+		(void)fputs(usage, stdout);
+		exit(EXIT_OK);
+	}
+	if (g->options & BIT(VERSION)) {
+		printf("stasis-store, store format version %d, JSON version %d\n", STORE_VERSION,
+		       STORE_JSON_VERSION);
+		exit(EXIT_OK);
+	}
+	if (wrong)
+		die("'stasis-store --help' lists the options");
+}
+
+static void refuse_options(const struct command *c, unsigned options)
+{
+	for (const struct option *o = long_options; o->name; o++)
+		if (options & BIT(o->val) & ~(c->allowed | EVERYWHERE))
+			die("%s does not take --%s: see 'stasis-store --help'", c->name, o->name);
+}
+
+static void read_options(struct options *o, const struct given *g)
+{
+	*o = (struct options){
+		.golden = g->value[GOLDEN],
+		.point = g->value[POINT],
+		.format = g->value[FORMAT],
+		.base = g->value[ONTO],
+		.keep = g->value[KEEP],
+		.placed = g->options & (BIT(OFFSET) | BIT(LENGTH)),
+		.chain = g->options & BIT(CHAIN),
+		.drop = g->options & BIT(DROP),
+		.update = g->options & BIT(UPDATE),
+		.force = g->options & BIT(FORCE),
+		.json = g->options & BIT(JSON),
+		.progress = g->options & BIT(PROGRESS),
+	};
+	if (g->value[PARTITION])
+		o->partition = partition_number(g->value[PARTITION]);
+	if (g->value[OFFSET])
+		o->offset = whole_sectors("offset", g->value[OFFSET]);
+	if (g->value[LENGTH])
+		o->length = whole_sectors("length", g->value[LENGTH]);
+}
+
+/* Where the store is: FILE, FILE:OFFSET, or what --offset says. */
+static void locate(struct options *o, char *store)
+{
+	char *colon = strrchr(store, ':');
+
+	if (colon && access(store, F_OK) != 0) {
+		*colon = 0;
+		o->offset = whole_sectors("offset", colon + 1);
+		o->placed = true;
+	}
+	o->store = store;
+}
+
 static const struct command *parse(struct options *o, int argc, char **argv)
 {
+	struct given g = {0};
 	const struct command *c;
-	int option;
 
-	*o = (struct options){.format = NULL};
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		take_option(o, option);
+	take_options(&g, argc, argv);
 	if (optind == argc) {
 		(void)fputs(usage, stderr);
-		exit(EXIT_TROUBLE);
+		die("a command and a store are needed");
 	}
 	c = find_command(argv[optind]);
+	refuse_options(c, g.options);
 	if (argc - optind != 2 + (c->argument != NULL))
 		die("%s takes a store%s%s: see 'stasis-store --help'", c->name,
 		    c->argument ? " and " : "", c->argument ? c->argument : "");
-	if (c->golden && !o->golden)
+	if (c->golden && !g.value[GOLDEN])
 		die("%s needs the golden image: --golden FILE", c->name);
+	read_options(o, &g);
 	locate(o, argv[optind + 1]);
 	if (c->argument)
 		o->file = argv[optind + 2];
@@ -290,9 +348,7 @@ static void work(void *arg)
 	if (err)
 		die("%s: %s", x->o->store, x->why);
 	j->status = j->command->run(x);
-	err = session_close(x);
-	if (err)
-		die("%s: the store can't be closed: %s", x->o->store, strerror(-err));
+	session_close(x);
 }
 
 static const struct gpt_partition *store_partition(const struct gpt *g, const char *path)
@@ -307,7 +363,8 @@ static const struct gpt_partition *store_partition(const struct gpt *g, const ch
 		}
 	if (n != 1)
 		die(n ? "%s has several partitions of a store's type: --offset says which"
-		      : "%s has partitions, but none of a store's type",
+		      : "%s has partitions, but none of a store's type: --offset says where the "
+			"store is",
 		    path);
 	return p;
 }
@@ -358,7 +415,7 @@ int main(int argc, char **argv)
 	struct options o;
 	struct job j = {.command = parse(&o, argc, argv), .session = {.o = &o}};
 
-	open_devices(&j.session, j.command->change || (o.update && j.command->run == command_hash));
+	open_devices(&j.session, j.command->change || o.update);
 	in_fiber(work, &j);
 	if (fflush(stdout) || ferror(stdout))
 		die("the output can't be written: %s", strerror(errno));

@@ -5,7 +5,7 @@
 
 static int done(const struct session *x, int err)
 {
-	const char *name = x->o->file;
+	const char *name = x->o->file, *made = x->o->keep ? x->o->keep : name;
 
 	switch (err) {
 	case 0:
@@ -13,7 +13,7 @@ static int done(const struct session *x, int err)
 	case -ENOENT:
 		die("there is no point '%s': 'stasis-store tree' lists them", name);
 	case -EEXIST:
-		die("a point '%s' is there already: give another name", name);
+		die("a point '%s' is there already: give another name", made);
 	case -EINVAL:
 		die("a point's name has 1 to %d bytes", STORE_NAME_MAX);
 	case -EBUSY:
@@ -32,7 +32,10 @@ int command_seal(struct session *x)
 
 int command_rollback(struct session *x)
 {
-	return done(x, store_rollback(x->store, x->o->file));
+	const struct options *o = x->o;
+
+	return done(x, o->keep ? store_branch(x->store, o->file, o->keep)
+			       : store_rollback(x->store, o->file));
 }
 
 int command_merge(struct session *x)

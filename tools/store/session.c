@@ -2,6 +2,7 @@
 /* Opening the store and its golden image, and the fiber in which a command runs. */
 #include <stdlib.h>
 #include <string.h>
+#include "storage/dev.h"
 #include "storage/fiber.h"
 #include "storage/store_internal.h"
 #include "tools/store/tool.h"
@@ -41,25 +42,42 @@ void in_fiber(void (*fn)(void *arg), void *arg)
 	fiber_sched_free(s);
 }
 
-int session_open(struct session *x)
+/* Where no superblock is, store_open's advice is a node's. */
+static void reword(struct session *x)
 {
-	return store_open(x->dev, x->golden_dev, NULL, &x->store, x->why, sizeof(x->why));
+	bool marked = false, valid = false, room = x->dev->sectors >= SUPER_SECTOR(SUPER_COPIES);
+	struct superblock b;
+
+	for (unsigned i = 0; room && i < SUPER_COPIES; i++) {
+		if (dev_read(x->dev, SUPER_SECTOR(i), &b, sizeof(b)) != 0)
+			return;
+		marked |= b.magic == SUPER_MAGIC;
+		valid |= super_valid(&b);
+	}
+	if (!valid)
+		(void)snprintf(
+			x->why, sizeof(x->why), "%s",
+			marked ? "its superblocks are damaged: restore the store from a copy"
+			       : "there is no store here: correct the path, or --offset, or make "
+				 "one with 'stasis-store format'");
 }
 
-int session_close(struct session *x)
+int session_open(struct session *x)
+{
+	int err = store_open(x->dev, x->golden_dev, NULL, &x->store, x->why, sizeof(x->why));
+
+	if (err)
+		reword(x);
+	return err;
+}
+
+void session_close(struct session *x)
 {
 	int err = x->store ? store_close(x->store) : 0;
 
 	x->store = NULL;
-	return err;
-}
-
-/* A store may come from anywhere; its names are not to steer a terminal. */
-static void make_printable(char *s)
-{
-	for (; *s; s++)
-		if (*s < ' ' || *s > '~')
-			*s = '?';
+	if (err)
+		die("%s: the store can't be closed: %s", x->o->store, strerror(-err));
 }
 
 struct store_point *list_points(struct session *x, unsigned *n)

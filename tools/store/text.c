@@ -3,11 +3,32 @@
 #include <unistd.h>
 #include "tools/store/tool.h"
 
-void print_json(json_t *value)
+void print_json(json_t *members)
 {
-	(void)json_dumpf(value, stdout, 0);
+	json_t *o = json_pack("{s:i}", "version", STORE_JSON_VERSION);
+
+	(void)json_object_update(o, members);
+	(void)json_dumpf(o, stdout, JSON_COMPACT);
 	putchar('\n');
-	json_decref(value);
+	json_decref(o);
+	json_decref(members);
+}
+
+json_t *json_text(char *text)
+{
+	json_t *t = json_string(text);
+
+	if (t)
+		return t;
+	make_printable(text);
+	return json_string(text);
+}
+
+void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
 }
 
 const char *size_text(char buf[SIZE_TEXT], uint64_t bytes)

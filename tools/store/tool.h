@@ -14,6 +14,8 @@
 
 enum { EXIT_OK, EXIT_DIFFERS, EXIT_TROUBLE }; /* 1: damage, or an image that is not the one */
 
+#define STORE_JSON_VERSION 1
+
 struct options {
 	const char *store; /* a path, and where in the file it is */
 	uint64_t offset, length;
@@ -35,13 +37,14 @@ struct session {
 };
 
 /* --- main.c --- */
+/* A message on stderr. With --json, die's is {"version":1,"error":...} on stdout as well. */
 __attribute__((format(printf, 1, 2), noreturn)) void die(const char *f, ...);
 __attribute__((format(printf, 1, 2))) void warn(const char *f, ...);
 void *allocate(size_t bytes); /* zeroed; dies if there is none */
 
 /* --- session.c --- */
-int session_open(struct session *x); /* session.why */
-int session_close(struct session *x);
+int session_open(struct session *x);   /* session.why */
+void session_close(struct session *x); /* what was changed is stable then; else it dies */
 /* All points by creation, the open delta last: *n of them, the caller's to free. */
 struct store_point *list_points(struct session *x, unsigned *n);
 /* The point of that name, NULL: the open delta. Dies if there is none. */
@@ -64,7 +67,11 @@ void progress_at(struct progress *p, uint64_t done);
 void progress_end(struct progress *p);
 
 /* --- text.c --- */
-void print_json(json_t *value); /* a line; takes it */
+void print_json(json_t *members); /* a line, "version" in front; takes them */
+/* Of any bytes; those that are not UTF-8 cost the text all that is not ASCII. */
+json_t *json_text(char *text);
+/* A store may come from anywhere; its names are not to steer a terminal. */
+void make_printable(char *text);
 /* "12.3 MiB" in a buffer of the caller's. */
 #define SIZE_TEXT 24
 const char *size_text(char buf[SIZE_TEXT], uint64_t bytes);
