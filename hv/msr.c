@@ -320,13 +320,13 @@ static const struct row rows[] = {
 /* IA32_ARCH_CAPABILITIES (SDM vol. 4, table 2-2): the guest sees the bits that say what the
  * processor is immune to, or what an instruction or MSR that it has does. All others promise
  * MSRs that it does not have. */
-#define ARCH_CAP_IMMUNITIES                                                                      \
-	(1ull << 0 /* RDCL_NO */ | 1ull << 1 /* IBRS_ALL */ | 1ull << 2 /* RSBA */ |             \
-	 1ull << 3 /* SKIP_L1DFL_VMENTRY */ | 1ull << 4 /* SSB_NO */ | 1ull << 5 /* MDS_NO */ |  \
-	 1ull << 6 /* IF_PSCHANGE_MC_NO */ | 1ull << 8 /* TAA_NO */ |                            \
-	 1ull << 13 /* SBDR_SSDP_NO */ | 1ull << 14 /* FBSDP_NO */ | 1ull << 15 /* PSDP_NO */ |  \
-	 1ull << 17 /* FB_CLEAR */ | 1ull << 19 /* RRSBA */ | 1ull << 20 /* BHI_NO */ |          \
-	 1ull << 24 /* PBRSB_NO */ | 1ull << 26 /* GDS_NO */ | 1ull << 27 /* RFDS_NO */ |        \
+#define ARCH_CAP_IMMUNITIES                                                                     \
+	(1ull << 0 /* RDCL_NO */ | 1ull << 1 /* IBRS_ALL */ | 1ull << 2 /* RSBA */ |            \
+	 1ull << 3 /* SKIP_L1DFL_VMENTRY */ | 1ull << 4 /* SSB_NO */ | 1ull << 5 /* MDS_NO */ | \
+	 1ull << 6 /* IF_PSCHANGE_MC_NO */ | 1ull << 8 /* TAA_NO */ |                           \
+	 1ull << 13 /* SBDR_SSDP_NO */ | 1ull << 14 /* FBSDP_NO */ | 1ull << 15 /* PSDP_NO */ | \
+	 1ull << 17 /* FB_CLEAR */ | 1ull << 19 /* RRSBA */ | 1ull << 20 /* BHI_NO */ |         \
+	 1ull << 24 /* PBRSB_NO */ | 1ull << 26 /* GDS_NO */ | 1ull << 27 /* RFDS_NO */ |       \
 	 1ull << 28 /* RFDS_CLEAR */ | 1ull << 62 /* ITS_NO */)
 
 static bool applies(const struct row *r)
