@@ -162,7 +162,9 @@ def frozen_under_vtx():
         with Node(extra=[far.BOCHS_CLOCK] + [f"--nic=e1000,{end}" for end in wire.ethmods], **options) as n:
             n.boot()
             other = hub.join(n, "e1000")
-            calm, frozen = (round_trips(n, lambda: n.stasis(command), VTX_PINGS, VTX_PING_INTERVAL) for command in (CALM, VTX_FREEZE))
+            # twice without: on a host that has other things to do half of them take a millisecond more or less, by chance
+            before, frozen, after = (round_trips(n, lambda: n.stasis(command), VTX_PINGS, VTX_PING_INTERVAL) for command in (CALM, VTX_FREEZE, CALM))
+            calm = [max(pair) for pair in zip(before, after)]
             verdicts = [hub.streamed(n, other, lambda: n.stasis(command), VTX_STREAM, VTX_STREAM_US) for command in (CALM, VTX_FREEZE)]
             total = n.ask("freezes")["total"]
             check(total == 2 * VTX_FREEZES, f"{total} freezes, not {2 * VTX_FREEZES}")
