@@ -6,7 +6,7 @@ import far
 from cases import case
 from experiment import Experiment, hidden
 from node import Node, check
-from observe import ADDRESS, Observed, check_cards
+from observe import ADDRESS, OUT_OF_STEP_S, Observed, check_cards
 from paths import INITRD_NETWORK, KERNEL
 
 FREEZES = 4
@@ -28,7 +28,7 @@ def frozen_as_one(log):
         e.boot()
         e.wait_for_clocks()
         before = e.answers("time --json")
-        series = ("freeze", "--for", f"{HOLD_S}s", "--every", "3s", "--count", str(FREEZES), "--keep-going")
+        series = ("freeze", "--for", f"{HOLD_S}s", "--every", f"{3 + OUT_OF_STEP_S}s", "--count", str(FREEZES), "--keep-going")
         o = Observed(e.nodes, e.wire, 3 * FREEZES, lambda _: e.ctl(*series, status=(0, 3)))
         o.log(log)
         after = e.answers("time --json")

@@ -8,6 +8,9 @@ from node import check
 
 ADDRESS = ("10.1.0.1", "10.1.0.2")
 RATE = 100  # datagrams a second of each stream
+# What the time from one freeze to the next has beyond a multiple of the streams' period: else all of them meet the same
+# moment of it, perhaps one with nothing on the wire.
+OUT_OF_STEP_S = 0.003
 BITRATE = "1M"
 PORTS = (7001, 7002)  # of the stream from node 0, from node 1
 TCP = {"Tcp": ("RetransSegs",), "TcpExt": ("TCPTimeouts", "TCPLossProbes", "TCPSpuriousRTOs", "TCPDSACKRecv", "TCPLostRetransmit", "TCPSACKReorder", "TCPOFOQueue")}
