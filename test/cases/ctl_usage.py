@@ -87,7 +87,8 @@ def usage(log):
                             (["freeze", "--every", "1s", "--for", "2s"], "shorter"), (["freeze", "--count", "2"], "--every"),
                             (["freeze", "--force"], "does not take that option"), (["thaw", "--for", "1s"], "does not take that option"),
                             (["status", "-f"], "does not take that option"), (["status", "a", "b"], "no more than 1"),
-                            (["console"], "one node"), (["console", "n0", "--json"], "no --json"), (["status", "--bogus"], "no option --bogus"), (["-x", "status"], "no option -x"), (["status", "--json=1"], "no option --json=1"),
+                            (["console"], "one node"), (["console", "n0", "--json"], "no --json"),
+                            (["status", "--bogus"], "no option --bogus"), (["-x", "status"], "no option -x"), (["status", "--json=1"], "no option --json=1"),
                             (["freeze", "--for"], "--for takes an argument"), (["status", "-e"], "-e takes an argument"),
                             (["freeze", "--at", "2027-02-31 10:00"], "--at takes"), (["freeze", "--at", "5000000000000000000"], "--at takes"),
                             (["run", "n0", "x" * 1025], "at most 1024"), (["freeze", "--every", "0s", "--for", "0s"], "shorter")):

@@ -61,6 +61,12 @@ class Bench:
         check(r.returncode == status, f"stasis-store {arguments}: status {r.returncode}, not {status}: {r.stdout}")
         return r.stdout
 
+    def refused(self, arguments, words):
+        """Status 2, and these words in what it says, which is returned."""
+        out = self.run(arguments, status=2)
+        check(words in out, f"stasis-store {arguments}: no '{words}' in: {out}")
+        return out
+
     def qemu_img(self, arguments):
         r = self.command(["qemu-img", *arguments.split()])
         if r.returncode:
@@ -274,8 +280,7 @@ def bad_input(log):
             ("format small --golden golden", "too small"),
             ("format text --golden golden --force", "wiped"),
         ]:
-            out = b.run(arguments, status=2)
-            check(words in out, f"stasis-store {arguments}: no '{words}' in: {out}")
+            b.refused(arguments, words)
         check(b.tree() == {"(open)": "golden"}, "a mistake has changed the store")
         b.clean()
 
